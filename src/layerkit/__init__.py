@@ -1,0 +1,3 @@
+"""Turn a Python project's dependencies into AWS Lambda layers."""
+
+__version__ = "0.1.0"
