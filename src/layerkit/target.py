@@ -155,9 +155,7 @@ def parse_runtime(text: str) -> str:
     match = re.fullmatch(r"(?:python|py)?(3)\.?(\d{1,2})", text.strip().lower())
     name = f"python{match[1]}.{match[2]}" if match else text
     if name not in facts()["runtimes"]:
-        raise UsageError(
-            f"there is no Lambda runtime called {text!r}", fix=f"known: {', '.join(runtimes())}"
-        )
+        raise UsageError(f"there is no Lambda runtime called {text!r}", fix=f"known: {', '.join(runtimes())}")
     return name
 
 
@@ -178,7 +176,8 @@ def target(runtime: str, arch: str = "x86_64", sdk_version: str | None = None) -
     name, machine = parse_runtime(runtime), parse_arch(arch)
     fact = facts()["runtimes"][name]
     if machine not in fact["architectures"]:
-        raise UsageError(f"{name} does not run on {machine}", fix=f"it has: {', '.join(fact['architectures'])}")
+        known = ", ".join(fact["architectures"])
+        raise UsageError(f"{name} does not run on {machine}", fix=f"it has: {known}")
     major, minor = fact["glibc"]["value"].split(".")
     return Target(
         runtime=name,
