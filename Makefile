@@ -1,0 +1,56 @@
+# Two commands do all there is to set up:  make layers   make test
+# Works with GNU make >= 3.81, from any folder (make -C), as root or not, and with spaces in the path.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help layers test lint format bench lock lock-tools venv venv-dev clean
+MAKEFLAGS += --no-print-directory
+
+# The interpreter that .venv is made with; empty: the first of python3, python3.14 ... python3.10 that is good enough.
+PYTHON ?=
+export PYTHON
+
+# What `make layers` builds for; empty: the runtimes that lambda/pyproject.toml names.
+RUNTIMES ?=
+
+SCRIPTS := layer_builds.sh layer_create_zip.sh tools/venv.sh .ci/run
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
+
+layers: venv ## build the layers of the functions in lambda/ (RUNTIMES="py312 py314" or RUNTIMES=all for others)
+	@./layer_builds.sh $(RUNTIMES)
+
+test: venv-dev ## run the tests (PYTEST="-k word" for some of them)
+	@.venv/bin/python -m pytest $(PYTEST)
+
+lint: venv-dev ## look for faults: ruff, mypy, import-linter, shellcheck
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check .
+	@.venv/bin/python -m mypy
+	@.venv/bin/lint-imports
+	@.venv/bin/shellcheck --external-sources $(SCRIPTS)
+
+format: venv-dev ## lay out the Python files as ruff does, and mend what it can
+	@.venv/bin/python -m ruff check --fix .
+	@.venv/bin/python -m ruff format .
+
+bench: venv-dev ## measure layerkit beside other tools, into benchmarks/RESULTS.md
+	@.venv/bin/python benchmarks/bench.py $(BENCH)
+
+lock: ## renew poetry.lock after a change of pyproject.toml
+	@tools/venv.sh lock
+
+lock-tools: venv ## renew tools/poetry.txt after a change of tools/poetry.in
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock-tools' --output-file tools/poetry.txt tools/poetry.in
+
+venv: ## make or renew .venv with what layerkit needs to run
+	@tools/venv.sh main
+
+venv-dev: ## the same, and the tools of test and lint
+	@tools/venv.sh dev
+
+clean: ## remove all that these commands made here (not the store: layerkit cache clean)
+	@rm -rf .venv .poetry dist lambda/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
