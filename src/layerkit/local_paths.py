@@ -1,27 +1,28 @@
-"""Local wheels and folders: what package they hold, and a digest of what decides their content."""
+"""Local wheels and folders: how they are named, what package they hold, and a digest of their content."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerkit.errors import ConfigError
+from layerkit.requirement import Requirement, canonical, direct, local, path_of, split_marker
 from layerkit.text_files import decode, read_bytes, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["file_digest", "folder_digest", "is_buildable", "name_of"]
+__all__ = ["file_digest", "folder_digest", "is_buildable", "name_of", "nameless"]
 
+_PATH_EXTRAS = re.compile(r"(?P<path>.+?)\[(?P<extras>[\w.,\s-]*)\]")
+_ARCHIVES = (".whl", ".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tar.xz", ".tar", ".egg")
 # What no backend puts into a wheel, at any depth; and what builds leave at the top, where a package
 # of the same name further down (`mylib/build/`) is the user's own code.
-_LEFT_OUT = frozenset(
-    [".git", ".hg", ".svn", ".layerkit", ".venv", "venv", "__pycache__", "node_modules", ".tox", ".nox"]
-    + [".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".idea", ".DS_Store", ".eggs"]
-)
+_CACHES = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".eggs"})
+_LEFT_OUT = _CACHES | {".git", ".hg", ".svn", ".layerkit", ".venv", "venv", ".tox", ".nox", "node_modules"}
 _LEFT_OUT_AT_TOP = frozenset(["dist", "build"])
 _LEFT_OUT_ENDINGS = (".egg-info", ".pyc")
 
@@ -72,6 +73,8 @@ def _declared_name(folder: Path) -> str | None:
 
 def _literal_name(file: Path) -> str | None:
     """Return what stands behind `name=` in the call of setup(), where that is a plain string."""
+    import ast
+
     try:
         tree = ast.parse(read_bytes(file))
     except (SyntaxError, ValueError):
@@ -119,3 +122,57 @@ def _files(folder: str, prefix: str) -> Iterator[tuple[str, Path]]:
                 yield from _files(entry.path, f"{prefix}{entry.name}/")
             elif entry.is_symlink() or entry.is_file():
                 yield prefix + entry.name, Path(entry.path)
+
+
+def nameless(
+    text: str, where: str, folders: tuple[Path, ...], hashes: tuple[str, ...] = ()
+) -> Requirement | None:
+    """Read a requirement that is a path or an address without a name in front; None for others.
+
+    A path is looked for in each of the folders, in order.
+    """
+    address, marker = split_marker(text)
+    if "://" in address.split("@")[0] or address.startswith("file:"):
+        return _address(address, marker, where, folders[0], hashes)
+    found = _PATH_EXTRAS.fullmatch(address)
+    plain = found["path"] if found else address
+    looks_so = plain.startswith((".", "/", "~")) or os.sep in plain.split("@")[0].split(";")[0]
+    if not looks_so and not (plain.lower().endswith(_ARCHIVES) and "@" not in plain):
+        return None
+    path = _existing(plain, where, folders)
+    extras = tuple(canonical(name.strip()) for name in found["extras"].split(",")) if found else ()
+    name = path.name.split("-")[0] if path.is_file() else name_of(path, where)
+    return local(name, path, where, extras=extras, marker=marker, hashes=hashes)
+
+
+def _address(
+    address: str, marker: str | None, where: str, base: Path, hashes: tuple[str, ...]
+) -> Requirement:
+    """Read an address without a name in front of it."""
+    from urllib.parse import unquote, urlsplit
+
+    fragment = urlsplit(address).fragment
+    egg = re.search(r"(?:^|&)egg=([\w.-]+)", fragment)
+    last = unquote(urlsplit(address).path).rstrip("/").rpartition("/")[2]
+    if address.startswith("file:"):
+        path = path_of(address, base)
+        name = egg[1] if egg else name_of(path, where) if path.exists() else last
+        return local(name, path, where, marker=marker, hashes=hashes)
+    return direct(last.split("-")[0], address, where, base, marker=marker, hashes=hashes)
+
+
+def _existing(text: str, where: str, folders: tuple[Path, ...]) -> Path:
+    """Return the first of the places that holds a wheel or a folder that can be built."""
+    given = str(Path(text).expanduser()) if text.startswith("~/") else text
+    places = list(dict.fromkeys(path_of(given, folder) for folder in folders))
+    for place in places:
+        if place.is_file() or is_buildable(place):
+            return place
+    tried = " nor ".join(str(place) for place in places)
+    if any(place.is_dir() for place in places):
+        raise ConfigError(
+            f"there is no pyproject.toml, setup.py or setup.cfg in {tried}",
+            where=where,
+            fix="name a folder that holds a package",
+        )
+    raise ConfigError(f"there is no wheel or folder {tried}", where=where)

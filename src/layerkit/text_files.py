@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from layerkit.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["decode", "read_bytes", "read_json", "read_toml"]
+__all__ = ["decode", "read_bytes", "read_json", "read_toml", "shown"]
 
 # The longer mark first: UTF-32's little-endian mark begins with UTF-16's.
 _MARKS = (
@@ -82,3 +83,8 @@ def read_json(path: Path, where: str | None = None) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise ConfigError(f"the file is not JSON: {error}", where=where or str(path)) from None
+
+
+def shown(path: Path, root: Path) -> str:
+    """Return the path as a person reads it: relative to the project where that is shorter."""
+    return os.path.relpath(path, root).replace(os.sep, "/")
