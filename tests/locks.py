@@ -1,0 +1,94 @@
+"""Locks, projects and sizes made to order, so that a test of planning reads as what it plans."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layerkit.lock import Lock, LockedPackage, SdkDecision, WheelRef
+from layerkit.metadata import Dependency
+from layerkit.project import LayerSpec, Project, Requirement, Stack
+from layerkit.target import Target, target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from layerkit.lock import SdkMode
+
+PY312 = target("3.12")
+_DEPENDENCY = re.compile(r"([\w.-]+)(?:\[([^\]]*)\])?([^;]*?)(?:\s*;\s*(\S+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The sizes of a prepared wheel, in bytes."""
+
+    zipped: int = 1
+    unzipped: int = 1
+
+
+def dependency(text: str) -> Dependency:
+    """Return `name[extra,...]>=1 ; extra-that-brings-it` as a value."""
+    found = _DEPENDENCY.fullmatch(text)
+    assert found, text
+    extras = tuple(found[2].split(",")) if found[2] else ()
+    return Dependency(name=found[1], specifier=found[3].strip(), extras=extras, extra=found[4] or "")
+
+
+def package(text: str, requires: Iterable[str] = ()) -> LockedPackage:
+    """Return `name 1.2` as a locked package; the version is 1.0 where none is said."""
+    name, _, version = text.partition(" ")
+    version = version or "1.0"
+    wheel = WheelRef(filename=f"{name.replace('-', '_')}-{version}-py3-none-any.whl", sha256="0" * 64)
+    return LockedPackage(name=name, version=version, wheel=wheel, requires=tuple(map(dependency, requires)))
+
+
+def lock(
+    packages: Mapping[str, Iterable[str]], *, sdk: SdkMode = "runtime", reason: str = "", on: Target = PY312
+) -> Lock:
+    """Return a lock of `name version` -> requirements."""
+    return Lock(
+        target=on,
+        packages=tuple(package(text, requires) for text, requires in packages.items()),
+        sdk=SdkDecision(mode=sdk, reason=reason or f"the test says {sdk}"),
+        inputs="",
+        path=Path("/project/.layerkit/pylock.py312-x86_64.toml"),
+        digest="",
+    )
+
+
+def root(text: str) -> Requirement:
+    """Return `name[extra] ; marker` as a requirement of the project."""
+    wanted, _, marker = (part.strip() for part in text.partition(";"))
+    found = dependency(wanted)
+    return Requirement(
+        text=text, name=found.name, extras=found.extras, marker=marker or None, origin="requirements.txt:1"
+    )
+
+
+def project(
+    layers: Mapping[str, Sequence[str]], stacks: Mapping[str, Sequence[str]] | None = None, **more: Any
+) -> Project:
+    """Return a project of layer -> roots and stack -> layers (default: one stack of all layers)."""
+    stacks = {"demo": [*layers]} if stacks is None else stacks
+    wheel_only = more.pop("wheel_only", ())
+    return Project(
+        name="demo",
+        version="1.0",
+        root=Path("/project"),
+        file=Path("/project/pyproject.toml"),
+        layers=tuple(
+            LayerSpec(
+                name=name,
+                requirements=tuple(map(root, roots)),
+                project="wheel-only" if name in wheel_only else "none",
+            )
+            for name, roots in layers.items()
+        ),
+        stacks=tuple(Stack(name=name, layers=tuple(names)) for name, names in stacks.items()),
+        output=Path("/project/dist/layers"),
+        lock_folder=Path("/project/.layerkit"),
+        **more,
+    )
