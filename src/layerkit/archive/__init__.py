@@ -6,10 +6,12 @@ joins runs into a layer without inflating anything; `write_zip` writes a small z
 """
 
 from layerkit.archive.compose import Composed, compose, write_zip
+from layerkit.archive.member import Member
 from layerkit.archive.names import fold
+from layerkit.archive.pieces import Piece
 from layerkit.archive.problems import ArchiveError, Problem
-from layerkit.archive.reader import Archive, Member
-from layerkit.archive.run import Entry, Piece, Run, write_run
+from layerkit.archive.reader import Archive
+from layerkit.archive.run import Entry, Run, write_run
 
 __all__ = [
     "Archive",

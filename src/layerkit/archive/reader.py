@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
+
+from layerkit.archive.examine import examine
+from layerkit.archive.layout import CHUNK, DEFLATED
+from layerkit.archive.problems import ArchiveError, Problem
+from layerkit.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One file in an archive; sizes in bytes, `offset` that of its first data byte."""
-
-    name: str
-    method: int
-    crc: int
-    packed: int
-    size: int
-    offset: int
-    executable: bool
+    from layerkit.archive.member import Member
 
 
 @final
+@dataclass(slots=True, kw_only=True, eq=False)
 class Archive:
     """An open archive that passed every check but those that need inflating.
 
@@ -36,6 +33,7 @@ class Archive:
     name: str
     members: tuple[Member, ...]
     notes: tuple[str, ...]
+    fd: int
 
     @classmethod
     def open(cls, path: Path, *, name: str | None = None) -> Archive:
@@ -43,33 +41,119 @@ class Archive:
 
         Raises ArchiveError (a WheelError) with all problems, StorageError where it cannot be read.
         """
-        raise NotImplementedError
+        name = path.name if name is None else name
+        fd = -1
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            members, notes = examine(fd, os.fstat(fd).st_size, name)
+        except BaseException as error:
+            if fd >= 0:
+                os.close(fd)
+            if isinstance(error, OSError):
+                raise StorageError(f"cannot be read: {error.strerror}", where=name) from error
+            raise
+        return cls(path=path, name=name, members=members, notes=notes, fd=fd)
 
     def __enter__(self) -> Archive:
         """Return the archive itself."""
-        raise NotImplementedError
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the file."""
-        raise NotImplementedError
+        self.close()
 
     def close(self) -> None:
         """Close the file; members can no longer be read."""
-        raise NotImplementedError
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     def read(self, member: Member) -> bytes:
         """Return the member's bytes, inflated, with size and CRC verified; ArchiveError if not."""
-        raise NotImplementedError
+        if member.packed > CHUNK or member.size > CHUNK:
+            return b"".join(self.chunks(member))
+        # Most members are small; one call each for the file, zlib and the CRC keeps them cheap.
+        data = self.raw(member)
+        if member.method == DEFLATED:
+            inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+            try:
+                data = inflate.decompress(data, member.size + 1)
+            except zlib.error as error:
+                raise self._damaged(member) from error
+            if len(data) <= member.size:
+                self._check_stream(member, inflate)
+        self._check_content(member, len(data), zlib.crc32(data))
+        return data
 
     def chunks(self, member: Member) -> Iterator[bytes]:
         """Yield the member's bytes, inflated, in pieces of at most 1 MiB.
 
         Size and CRC are known to be right only when the iterator has ended without ArchiveError.
         """
-        raise NotImplementedError
+        size = crc = 0
+        for chunk in self._inflate(member) if member.method == DEFLATED else self._stream(member):
+            size += len(chunk)
+            if size > member.size:
+                break
+            crc = zlib.crc32(chunk, crc)
+            yield chunk
+        self._check_content(member, size, crc)
 
     def raw(self, member: Member) -> bytes:
         """Return the member's stream as it is stored, compressed."""
-        raise NotImplementedError
+        return b"".join(self._stream(member)) if member.packed > CHUNK else self._pread(member, 0)
+
+    def _pread(self, member: Member, at: int) -> bytes:
+        """Return the member's raw bytes from `at` on, at most one chunk of them."""
+        length = min(CHUNK, member.packed - at)
+        try:
+            data = os.pread(self.fd, length, member.offset + at)
+        except OSError as error:
+            raise StorageError(f"cannot be read: {error.strerror}", where=self.name) from error
+        if len(data) != length:
+            raise self._refuse(member, "file-truncated", "was cut short while it was read")
+        return data
+
+    def _stream(self, member: Member) -> Iterator[bytes]:
+        for at in range(0, member.packed, CHUNK):
+            yield self._pread(member, at)
+
+    def _inflate(self, member: Member) -> Iterator[bytes]:
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        for raw in self._stream(member):
+            if inflate.eof:
+                raise self._behind(member)
+            rest, full = raw, True
+            # zlib may hold back output when it has taken all input: a full chunk asks for another one.
+            while rest or full:
+                try:
+                    chunk = inflate.decompress(rest, CHUNK)
+                except zlib.error as error:
+                    raise self._damaged(member) from error
+                rest, full = inflate.unconsumed_tail, len(chunk) == CHUNK
+                yield chunk
+        self._check_stream(member, inflate)
+
+    def _check_stream(self, member: Member, inflate: zlib._Decompress) -> None:
+        if not inflate.eof:
+            raise self._refuse(member, "deflate-unfinished", "holds a stream that breaks off")
+        if inflate.unused_data:
+            raise self._behind(member)
+
+    def _check_content(self, member: Member, size: int, crc: int) -> None:
+        if size != member.size:
+            more = "more" if size > member.size else "fewer"
+            raise self._refuse(member, "content-size", f"holds {more} bytes than the {member.size} it says")
+        if crc != member.crc:
+            raise self._refuse(member, "content-crc", "has content that does not match its CRC")
+
+    def _damaged(self, member: Member) -> ArchiveError:
+        return self._refuse(member, "deflate-damaged", "holds a damaged stream")
+
+    def _behind(self, member: Member) -> ArchiveError:
+        return self._refuse(member, "deflate-bytes-behind", "has bytes behind the end of its stream")
+
+    def _refuse(self, member: Member, case: str, text: str) -> ArchiveError:
+        return ArchiveError(self.name, [Problem(case=case, text=text, member=member.name)])

@@ -1,35 +1,34 @@
-"""A run: finished zip members back to back, with the records that a central directory needs."""
+"""A run: finished zip members back to back, with the records that a central directory needs.
+
+A run file holds, in this order: the members; their central records, offsets counted from the first
+member; `info`, opaque bytes of the caller; a footer of fixed size with the lengths and a CRC over
+everything but the members. Its tail is all that planning and collision checks have to read.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import zlib
+from dataclasses import dataclass, field
+from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerkit.archive.layout import CENTRAL
+from layerkit.archive.pieces import write_pieces
+from layerkit.archive.problems import ArchiveError, Problem
+from layerkit.archive.sink import opened
+from layerkit.errors import StorageError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from layerkit.archive.reader import Archive, Member
+    from layerkit.archive.pieces import Piece
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """One file to be written: new bytes, or the stream of a member taken over as it is.
-
-    `data` is the new content, or the open archive and the member in it that holds the content.
-    """
-
-    name: str
-    data: bytes | tuple[Archive, Member]
-    executable: bool = False
-
-    @classmethod
-    def copy(cls, archive: Archive, member: Member, name: str | None = None) -> Piece:
-        """Return the piece that keeps `member` unchanged, under its own or another name.
-
-        The archive must stay open until the piece is written.
-        """
-        raise NotImplementedError
+# length of members, their content, count of members, length of central records, of info; CRC; magic
+_FOOTER = Struct("<5QL8s")
+_CRC_AT = 40
+_MAGIC = b"layerun1"
 
 
 class Entry(NamedTuple):
@@ -52,15 +51,63 @@ class Run:
     entries: int
     central: bytes
     info: bytes
+    _names: list[Entry] = field(init=False, repr=False, compare=False, default_factory=list)
 
     @classmethod
     def open(cls, path: Path) -> Run:
         """Read the tail of the run file at `path`; WheelError when it is damaged or no run at all."""
-        raise NotImplementedError
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return cls._read(path, fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StorageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+    @classmethod
+    def _read(cls, path: Path, fd: int) -> Run:
+        size = os.fstat(fd).st_size
+        footer = os.pread(fd, _FOOTER.size, max(0, size - _FOOTER.size))
+        if len(footer) != _FOOTER.size or not footer.endswith(_MAGIC):
+            raise damaged(path)
+        zipped, unzipped, entries, central_length, info_length, crc, _ = _FOOTER.unpack(footer)
+        if zipped + central_length + info_length + _FOOTER.size != size:
+            raise damaged(path)
+        tail = os.pread(fd, central_length + info_length, zipped)
+        if zlib.crc32(footer[:_CRC_AT], zlib.crc32(tail)) != crc:
+            raise damaged(path)
+        central, info = tail[:central_length], tail[central_length:]
+        return cls(path=path, zipped=zipped, unzipped=unzipped, entries=entries, central=central, info=info)
+
+    @property
+    def size(self) -> int:
+        """Return the size of the run file in bytes."""
+        return self.zipped + len(self.central) + len(self.info) + _FOOTER.size
 
     def names(self) -> list[Entry]:
-        """Return the members in name order, parsed once."""
-        raise NotImplementedError
+        """Return the members in name order, parsed once; the list is not to be changed."""
+        if not self._names:
+            self._names.extend(self._parse())
+        return self._names
+
+    def _parse(self) -> Iterator[Entry]:
+        central, unpack = self.central, CENTRAL.unpack_from
+        starts = []
+        at = 0
+        for _ in range(self.entries):
+            values = unpack(central, at)
+            at += CENTRAL.size
+            starts.append((central[at : at + values[10]].decode(), values[16], values[7], values[9]))
+            at += values[10]
+        ends = [start[1] for start in starts[1:]] + [self.zipped]
+        for (name, offset, crc, size), end in zip(starts, ends, strict=False):
+            yield Entry(name, offset, end - offset, crc, size)
+
+
+def damaged(path: Path) -> ArchiveError:
+    """Return the error for a run file that is not what it was when it was written."""
+    return ArchiveError(str(path), [Problem(case="run-damaged", text="is a damaged prepared wheel")])
 
 
 def write_run(path: Path, pieces: Iterable[Piece], info: bytes) -> None:
@@ -68,4 +115,12 @@ def write_run(path: Path, pieces: Iterable[Piece], info: bytes) -> None:
 
     Raises WheelError for names that may not be, are there twice, or are one after case folding.
     """
-    raise NotImplementedError
+    with opened(path, hashed=False) as sink:
+        written = write_pieces(sink, pieces, path.name)
+        lengths = (sink.size, written.unzipped, written.entries, len(written.central), len(info))
+        sink.write(written.central)
+        sink.write(info)
+        footer = _FOOTER.pack(*lengths, 0, _MAGIC)
+        crc = zlib.crc32(footer[:_CRC_AT], zlib.crc32(info, zlib.crc32(written.central)))
+        sink.write(_FOOTER.pack(*lengths, crc, _MAGIC))
+        sink.finish()

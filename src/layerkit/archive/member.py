@@ -1,0 +1,18 @@
+"""A file inside an archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One file in an archive; sizes in bytes, `offset` that of its first data byte."""
+
+    name: str
+    method: int
+    crc: int
+    packed: int
+    size: int
+    offset: int
+    executable: bool

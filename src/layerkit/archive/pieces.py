@@ -1,0 +1,119 @@
+"""Pieces: files on their way into a run or a zip, and the one form in which they are written."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from layerkit.archive.layout import (
+    CENTRAL,
+    CENTRAL_MAGIC,
+    DEFLATED,
+    LOCAL,
+    LOCAL_MAGIC,
+    MAX32,
+    STORED,
+    UTF8,
+)
+from layerkit.archive.names import bad_name, collisions
+from layerkit.archive.problems import ArchiveError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from layerkit.archive.member import Member
+    from layerkit.archive.reader import Archive
+    from layerkit.archive.sink import Sink
+
+_LEVEL = 9
+_NEEDED = 20  # version 2.0: folders and deflate
+MADE_BY = 3 << 8 | _NEEDED  # Unix, so that modes count
+_TIME, _DATE = 0, 1 << 5 | 1  # 1980-01-01 00:00:00
+_FILE = 0o100644 << 16
+_EXECUTABLE = 0o100755 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One file to be written: new bytes, or the stream of a member taken over as it is.
+
+    `data` is the new content, or the open archive and the member in it that holds the content.
+    """
+
+    name: str
+    data: bytes | tuple[Archive, Member]
+    executable: bool = False
+
+    @classmethod
+    def copy(cls, archive: Archive, member: Member, name: str | None = None) -> Piece:
+        """Return the piece that keeps `member` unchanged, under its own or another name.
+
+        The archive must stay open until the piece is written.
+        """
+        name = member.name if name is None else name
+        return cls(name=name, data=(archive, member), executable=member.executable)
+
+
+@dataclass(slots=True, kw_only=True)
+class Written:
+    """What was written of pieces: their central records, offsets counted from the first one's start."""
+
+    central: bytearray
+    unzipped: int
+    entries: int
+
+
+def write_pieces(sink: Sink, pieces: Iterable[Piece], archive: str) -> Written:
+    """Write the members of `pieces`, in name order, to `sink`, which stands at its beginning.
+
+    ArchiveError, under the name `archive`, for names that may not be or collide, and for what
+    cannot be said without ZIP64: a layer is far smaller.
+    """
+    ordered = sorted(pieces, key=attrgetter("name"))
+    _check_names([piece.name for piece in ordered], archive)
+    written = Written(central=bytearray(), unzipped=0, entries=len(ordered))
+    for piece in ordered:
+        offset = sink.size
+        if isinstance(piece.data, bytes):
+            method, body = _pack(piece.data)
+            crc, packed, size = zlib.crc32(piece.data), len(body), len(piece.data)
+        else:
+            source, member = piece.data
+            method, crc, packed, size = member.method, member.crc, member.packed, member.size
+        if max(packed, size, offset) >= MAX32:
+            problem = Problem(case="too-large", text="does not fit into 4 GiB", member=piece.name)
+            raise ArchiveError(archive, [problem])
+        name = piece.name.encode()
+        flags = 0 if piece.name.isascii() else UTF8
+        head = LOCAL.pack(LOCAL_MAGIC, _NEEDED, flags, method, _TIME, _DATE, crc, packed, size, len(name), 0)
+        sink.write(head + name)
+        if isinstance(piece.data, bytes):
+            sink.write(body)
+        else:
+            sink.copy(source.fd, member.offset, packed, source.name)
+        written.central += _central(head, name, offset, executable=piece.executable)
+        written.unzipped += size
+    return written
+
+
+def _check_names(names: list[str], archive: str) -> None:
+    problems = [problem for name in names if (problem := bad_name(name))]
+    problems += collisions(names)
+    if problems:
+        raise ArchiveError(archive, problems)
+
+
+def _pack(data: bytes) -> tuple[int, bytes]:
+    """Return the method and stream for new content: deflated, unless that does not make it smaller."""
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = deflate.compress(data) + deflate.flush()
+    return (DEFLATED, packed) if len(packed) < len(data) else (STORED, data)
+
+
+def _central(head: bytes, name: bytes, offset: int, *, executable: bool) -> bytes:
+    """Return the central record of a member whose local header is `head`."""
+    shared = LOCAL.unpack(head)[2:]
+    attributes = _EXECUTABLE if executable else _FILE
+    return CENTRAL.pack(CENTRAL_MAGIC, MADE_BY, _NEEDED, *shared, 0, 0, 0, attributes, offset) + name
