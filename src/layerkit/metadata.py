@@ -108,6 +108,15 @@ def dependencies(metadata: Metadata, target: Target) -> tuple[Dependency, ...]:
     return tuple(sorted(found, key=lambda each: (each.extra, each.name, each.specifier, each.extras)))
 
 
+def unreadable(metadata: Metadata) -> Iterator[str]:
+    """Yield what is wrong with each requirement that nobody can read, not even mended."""
+    for text in metadata.requires:
+        try:
+            requirement_of(text)
+        except WheelError as error:  # noqa: PERF203 - rare, and all of them are wanted
+            yield error.what
+
+
 def requirement_of(text: str) -> Requirement:
     """Return a requirement as packaging reads it. Raises WheelError, naming the requirement."""
     from packaging.requirements import InvalidRequirement, Requirement

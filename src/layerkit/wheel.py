@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from layerkit import record, scheme, scripts
 from layerkit.archive import Archive, ArchiveError, Problem
-from layerkit.errors import StorageError, WheelError
-from layerkit.metadata import Dependency, Metadata, dependencies, parse, requirement_of
+from layerkit.errors import StorageError
+from layerkit.metadata import Dependency, Metadata, dependencies, parse, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,19 +109,14 @@ class _Reading:
     """One pass over an open archive; gathers what is wrong while it goes."""
 
     def __init__(self, archive: Archive) -> None:
-        from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-
         self.archive = archive
         self.by_name = {member.name: member for member in archive.members}
         self.problems: list[Problem] = []
-        try:
-            name, version, _, tags = parse_wheel_filename(archive.name)
-        except InvalidWheelFilename:
+        parsed = _file_name(archive.name)
+        if parsed is None:
             problem = Problem(case="file-name", text="is no file name that a wheel can have")
-            raise ArchiveError(archive.name, [problem]) from None
-        self.name: str = name
-        self.version: Version = version
-        self.tags = frozenset(str(tag) for tag in tags)
+            raise ArchiveError(archive.name, [problem])
+        self.name, self.version, self.tags = parsed
 
     def wheel(self, sha256: str) -> Wheel:
         """Return the wheel, which is to be believed only if no problem was found."""
@@ -225,7 +220,7 @@ class _Reading:
         if not self.same_version(metadata.version):
             text = f"says the version {metadata.version!r}, the file name {str(self.version)!r}"
             self.refuse("metadata-version", text, member)
-        for fault in filter(None, map(_fault, metadata.requires)):
+        for fault in unreadable(metadata):
             self.refuse("metadata-requirement", fault, member)
         return metadata
 
@@ -274,13 +269,16 @@ class _Reading:
         self.problems += scheme.foreign_dist_infos(kept, scheme.ANYWHERE.site, folder)
 
 
-def _fault(requirement: str) -> str | None:
-    """Return what is wrong with a requirement, if anything."""
+def _file_name(filename: str) -> tuple[str, Version, frozenset[str]] | None:
+    """Return canonical name, version and tags from the name of a wheel file, None if it is none."""
+    from packaging.utils import InvalidWheelFilename, is_normalized_name, parse_wheel_filename
+
     try:
-        requirement_of(requirement)
-    except WheelError as error:
-        return error.what
-    return None
+        name, version, _, tags = parse_wheel_filename(filename)
+    except InvalidWheelFilename:
+        return None
+    # packaging admits the letters of every script in a name, which no index does.
+    return (name, version, frozenset(map(str, tags))) if is_normalized_name(name) else None
 
 
 def _tags(fields: Message) -> frozenset[str]:
