@@ -66,4 +66,4 @@ def test_wildcards_are_not_literal(text: str) -> None:
 def test_what_is_no_pattern(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
-    assert text.split("/")[-1].lstrip("!") in caught.value.what
+    assert text.rsplit("/", 1)[-1].lstrip("!") in caught.value.what

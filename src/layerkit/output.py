@@ -48,6 +48,7 @@ def draft(path: Path) -> Iterator[Path]:
     made. Every handle that wrote to it must be closed or flushed by then. An OSError inside the block
     or around it becomes a StorageError; after any error the draft is gone and `path` as it was.
     """
+    name = None
     try:
         name, handle = atomic.create_beside(path)
         try:
@@ -61,6 +62,11 @@ def draft(path: Path) -> Iterator[Path]:
             os.close(handle)
     except OSError as error:
         raise _failed("written", path, error) from error
+    except StorageError as error:
+        # Whoever wrote the draft names it, and a user knows the file by its own name.
+        if isinstance(error.__cause__, OSError) and error.where == str(name):
+            raise _failed("written", path, error.__cause__) from error
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
