@@ -270,7 +270,7 @@ def test_a_data_folder_of_something_else_is_refused(tmp_path: Path, folder: str)
     assert cases(make_wheel(tmp_path, files={f"{folder}/purelib/x.py": ""})) == {("data-name", None)}
 
 
-@pytest.mark.parametrize("name", ["../run", "/run", "a/b", "a\\b", "..", ".", "a\x01b", ""])
+@pytest.mark.parametrize("name", ["../run", "/run", "a/b", "a\\b", "..", ".", "a\x01b", "a.", "a" * 256, ""])
 @pytest.mark.parametrize("group", ["console_scripts", "gui_scripts"])
 def test_a_command_with_a_path_in_its_name_is_refused(tmp_path: Path, group: str, name: str) -> None:
     built = make_wheel(tmp_path, entry_points={group: {name: "demo:main"}})

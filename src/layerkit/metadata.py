@@ -162,7 +162,8 @@ def _extras_to_try(marker: str, declared: tuple[str, ...]) -> Iterator[str]:
 
     named = re.findall(r'\bextra [=!]= "([^"]+)"|"([^"]+)" [=!]= extra\b', marker)
     tried: dict[str, None] = {canonicalize_name(left or right): None for left, right in named}
-    if re.search(r"\bextra (?![=!]= )|(?<! [=!]=) extra\b", f" {marker}"):
+    mentions = len(re.findall(r"\bextra\b", re.sub(r'"[^"]*"', "", marker)))
+    if mentions > len(named):
         tried |= dict.fromkeys(declared)
     yield from tried
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _GROUPS = ("console_scripts", "gui_scripts")
 _OBJECT = re.compile(r"(?P<module>\w+(?:\.\w+)*)\s*:\s*(?P<attr>\w+(?:\.\w+)*)\s*(?:\[[^\]]*\])?")
-_NOT_IN_A_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|^\.\.?$")
+_NOT_IN_A_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]|\.$|^$")
+_LONGEST_NAME = 255
 PLACEHOLDER = b"#!python"
 
 # Lambda's bootstrap puts the layers on sys.path of its own process; a process that a function
@@ -61,7 +62,7 @@ def read(content: bytes, member: str) -> tuple[tuple[Script, ...], list[Problem]
         return (), [Problem(case="entry-points-encoding", text="is not valid UTF-8", member=member)]
     for name, value in _points(text):
         reference = _OBJECT.fullmatch(value)
-        if _NOT_IN_A_NAME.search(name) or not name:
+        if _NOT_IN_A_NAME.search(name) or len(name.encode()) > _LONGEST_NAME:
             problem = ("entry-point-path", f"names a command {name!r}, which no file in bin can be called")
         elif reference is None:
             problem = ("entry-point-object", f"has a command {name!r} that names no callable: {value[:80]!r}")
