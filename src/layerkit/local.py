@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerkit.errors import BuildError, WheelError
+from layerkit.output import write_bytes
 from layerkit.uv import uv_binary, without_credentials
 
 if TYPE_CHECKING:
@@ -26,25 +27,23 @@ _LAST_LINES = 25
 _EPOCH = "315532800"
 
 
-def build_wheel(folder: Path, content: str, store: Store, *, offline: bool = False) -> Path:
-    """Return the wheel that the project in `folder` builds into, built now or found in the store.
+def build_wheel(folder: Path, content: str, store: Store, kept: Path, *, offline: bool = False) -> Path:
+    """Return the wheel that the project in `folder` builds into, under its own name in `kept`.
 
-    `content` is the digest of the folder's content; the entry is a folder with one file, since a
-    wheel's name is part of it. Raises BuildError with the last lines that the backend printed.
+    `content` is the digest of the folder's content: the same content is built once, by one Python.
+    Raises BuildError with the last lines that the backend printed.
     """
     key = hashlib.sha256(f"{content} {sys.version_info[:2]}".encode()).hexdigest()
     with store.lock("built", key):
-        named = store.path("built", key, ".txt")
-        if named.exists():
-            filename, _, digest = named.read_text(encoding="utf-8").partition("\n")
-            kept = store.path("wheels", digest, ".whl")
-            if kept.exists():
-                return _link(kept, store.path("built", key, ".wheels"), filename)
-        return _build(folder, key, store, offline=offline)
+        named = store.find("built", key, ".txt")
+        filename, _, digest = named.read_text(encoding="utf-8").partition("\n") if named else ("", "", "")
+        if not digest or store.find("wheels", digest, ".whl") is None:
+            filename, digest = _build(folder, key, store, offline=offline)
+    return _place(store.path("wheels", digest, ".whl"), kept / filename)
 
 
-def _build(folder: Path, key: str, store: Store, *, offline: bool) -> Path:
-    """Run the backend through `uv build`, and keep the wheel and its name."""
+def _build(folder: Path, key: str, store: Store, *, offline: bool) -> tuple[str, str]:
+    """Run the backend through `uv build`, put the wheel into the store; return its name and sha256."""
     with tempfile.TemporaryDirectory(prefix="layerkit-") as name:
         _run(folder, Path(name), offline=offline)
         wheels = sorted(Path(name).glob("*.whl"))
@@ -56,18 +55,14 @@ def _build(folder: Path, key: str, store: Store, *, offline: bool) -> Path:
             temporary.write_bytes(content)
         with store.publish("built", key, ".txt") as temporary:
             temporary.write_text(f"{wheels[0].name}\n{digest}", encoding="utf-8")
-        return _link(
-            store.path("wheels", digest, ".whl"), store.path("built", key, ".wheels"), wheels[0].name
-        )
+        return wheels[0].name, digest
 
 
-def _link(wheel: Path, folder: Path, filename: str) -> Path:
-    """Give a wheel of the store its own name again, which uv reads; a link costs nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    named = folder / filename
-    if not named.exists():
-        named.unlink(missing_ok=True)
-        named.symlink_to(os.path.relpath(wheel, folder))
+def _place(wheel: Path, named: Path) -> Path:
+    """Give a wheel of the store its own name again, which uv reads, beside the project's locks."""
+    content = wheel.read_bytes()
+    if not named.exists() or named.read_bytes() != content:
+        write_bytes(named, content)
     return named
 
 

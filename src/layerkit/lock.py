@@ -106,7 +106,11 @@ def current(project: Project, target: Target) -> Lock | None:
     if not path.exists():
         return None
     lock = read(path, target)
-    return lock if lock.inputs == inputs_digest(project, target) else None
+    # A wheel built from a local folder is only on the machine that built it.
+    local = (package.wheel.path for package in lock.packages if package.wheel.path)
+    if lock.inputs != inputs_digest(project, target) or not all(map(os.path.exists, local)):
+        return None
+    return lock
 
 
 def read(path: Path, target: Target) -> Lock:

@@ -147,6 +147,19 @@ def supported_runtimes() -> tuple[str, ...]:
     return tuple(name for name, fact in known.items() if fact["status"] == "supported")
 
 
+def maintained_runtimes() -> tuple[str, ...]:
+    """Return the runtimes that AWS let its users update on the day of the facts, the oldest first.
+
+    A preview is none of them: what is built for it may be wrong tomorrow.
+    """
+    today = facts()["generated"]
+    return tuple(
+        name
+        for name, fact in facts()["runtimes"].items()
+        if not fact["status"].startswith("preview") and fact["dates"]["block_update"] > today
+    )
+
+
 def parse_runtime(text: str) -> str:
     """Return the runtime's own name for `py312`, `3.12`, `python312` or `python3.12`.
 

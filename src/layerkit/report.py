@@ -1,0 +1,190 @@
+"""What people look at: lines and tables. rich is imported only where a table is drawn."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from layerkit.errors import UsageError
+from layerkit.target import facts, limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from layerkit.build import Built
+    from layerkit.check import Report
+    from layerkit.lock import Lock
+    from layerkit.plan import Plan, PlannedStack
+
+Talk = "Callable[[str], None]"
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
+_BAR = 30
+
+
+def human(size: int) -> str:
+    """Return a number of bytes as people say it, in powers of ten: 12.3 MB."""
+    value = float(size)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:  # noqa: PLR2004 - the step between the units
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that `10GB`, `512 MiB` or `1000` mean. Raises UsageError."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text.lower())
+    if found is None or found[2] not in _UNITS:
+        raise UsageError(f"{text!r} is no size", fix="write it like 10GB, 512MiB or 1000")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def show_build(built: Built, talk: Callable[[str], None]) -> None:
+    """Say what was built for one target, or that nothing had to be."""
+    manifest = built.manifest
+    key = f"{manifest.target.runtime}-{manifest.target.arch}"
+    if built.unchanged:
+        talk(f"{key}: nothing changed, {len(manifest.zips())} zips stand")
+        return
+    for note in manifest.notes:
+        talk(f"{key}: {note}")
+    talk(f"{key}: AWS SDK {_sdk_words(manifest.sdk.mode)}: {manifest.sdk.reason}")
+    for layer in manifest.layers:
+        one = layer.zip
+        talk(
+            f"  layer {layer.name}: {human(one.zipped)} zipped, {human(one.unzipped)} unzipped,"
+            f" {len(layer.packages)} packages"
+        )
+    most = limit("unzipped_bytes")
+    for stack in manifest.stacks:
+        talk(
+            f"  stack {stack.name}: {human(stack.unzipped)} unzipped, {100 * stack.unzipped / most:.0f} % of the limit"
+        )
+
+
+def _sdk_words(mode: str) -> str:
+    return {"runtime": "from the runtime", "bundle": "in a layer", "absent": "not needed"}[mode]
+
+
+def lock_json(lock: Lock) -> dict[str, Any]:
+    """Return a lock's entry in what `lock --json` prints."""
+    return {
+        "target": lock.target.key,
+        "path": str(lock.path),
+        "digest": lock.digest,
+        "sdk": {"mode": lock.sdk.mode, "reason": lock.sdk.reason},
+        "packages": [
+            {"name": p.name, "version": p.version, "wheel": p.wheel.filename, "sha256": p.wheel.sha256}
+            for p in lock.packages
+        ],
+        "notes": list(lock.notes),
+    }
+
+
+def show_lock(lock: Lock, talk: Callable[[str], None]) -> None:
+    """Say what a lock holds."""
+    talk(f"{lock.target.key}: {len(lock.packages)} packages")
+    talk(f"{lock.target.key}: AWS SDK {_sdk_words(lock.sdk.mode)}: {lock.sdk.reason}")
+    for note in lock.notes:
+        talk(f"{lock.target.key}: {note}")
+
+
+def show_plan(plan: Plan) -> None:
+    """Draw a plan: the layers with their packages, and each stack against the limit."""
+    from rich.table import Table
+
+    console = _console()
+    table = Table(title=f"{plan.target_key}: layers", title_justify="left")
+    for column in ("layer", "packages", "zipped", "unzipped", "on top of"):
+        table.add_column(column, justify="right" if "zipped" in column else "left", overflow="fold")
+    for layer in plan.layers:
+        names = " ".join(layer.packages) or "(nothing of its own)"
+        table.add_row(layer.name, names, human(layer.zipped), human(layer.unzipped), " ".join(layer.beneath))
+    console.print(table)
+    stacks = Table(title=f"{plan.target_key}: stacks", title_justify="left")
+    for column in ("stack", "layers", "unzipped", f"of {human(limit('unzipped_bytes'))}"):
+        stacks.add_column(column, justify="right" if column == "unzipped" else "left", overflow="fold")
+    for stack in plan.stacks:
+        stacks.add_row(stack.name, " ".join(stack.layers), human(stack.unzipped), _bar(stack))
+    console.print(stacks)
+    for left in plan.left_out:
+        console.print(f"left out: {left.name} {left.version}: {left.reason}", markup=False, highlight=False)
+    for note in plan.notes:
+        console.print(note, markup=False, highlight=False)
+
+
+def _bar(stack: PlannedStack) -> str:
+    """Return how full a stack is, as a bar and in per cent."""
+    share = stack.unzipped / (stack.unzipped + stack.slack)
+    filled = round(share * _BAR)
+    return f"{'█' * filled}{'·' * (_BAR - filled)} {100 * share:.0f} %"
+
+
+def show_findings(report: Report, talk: Callable[[str], None]) -> None:
+    """Say what a check found."""
+    for finding in report.findings:
+        talk(f"{finding.severity}: {finding.where}: {finding.text} [{finding.code}]")
+        if finding.fix:
+            talk(f"  {finding.fix}")
+    if not report.findings:
+        talk("checked: nothing to say")
+
+
+def show_runtimes(*, everything: bool) -> None:
+    """Draw what is known of each runtime; the whole of it, with sources, is in --json."""
+    from rich.table import Table
+
+    table = Table(title=f"Lambda runtimes, as known on {facts()['generated']}", title_justify="left")
+    for column in (
+        "runtime",
+        "OS",
+        "glibc",
+        "arch",
+        "boto3 (last seen)",
+        "status",
+        "deprecated",
+        "updates end",
+    ):
+        table.add_column(column)
+    for name, fact in facts()["runtimes"].items():
+        if not everything and fact["status"] == "deprecated":
+            continue
+        sdk, dates = fact["sdk"], fact["dates"]
+        boto3 = f"{sdk['boto3']} ({sdk['seen'] or 'date unknown'})" if sdk else "unknown"
+        table.add_row(
+            name,
+            fact["os"],
+            fact["glibc"]["value"],
+            " ".join(fact["architectures"]),
+            boto3,
+            fact["status"].partition(" ")[0],
+            dates["deprecation"] or "-",
+            dates["block_update"] or "-",
+        )
+    console = _console()
+    console.print(table)
+    sources = {fact["dates"]["source"] for fact in facts()["runtimes"].values()}
+    for source in sorted(filter(None, sources)):
+        console.print(f"dates: {source}", markup=False, highlight=False)
+    console.print("every fact with its source: layerkit runtimes --json", markup=False, highlight=False)
+
+
+def _console() -> Console:
+    """Return where tables go: stdout, as wide as it is; a pipe gets room for whole rows."""
+    import sys
+
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)

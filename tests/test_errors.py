@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from layerkit import errors
+from layerkit.errors import LayerkitError, WheelError
+
+
+def test_the_parts_of_an_error_become_one_text() -> None:
+    error = WheelError("is empty", where="a.whl", fix="download it again")
+    assert str(error) == "a.whl: is empty\n  download it again"
+
+
+def test_an_error_without_place_and_fix_is_one_sentence() -> None:
+    assert str(LayerkitError("it broke")) == "it broke"
+
+
+def test_every_kind_of_error_has_an_exit_code_of_its_own() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LayerkitError)]
+    codes = [kind.exit_code for kind in kinds]
+    assert len(codes) == len(set(codes)) == 10
+    assert all(0 < code < 126 for code in codes)
+
+
+def test_an_error_as_json_keeps_its_parts_apart() -> None:
+    assert WheelError("is empty", where="a.whl").as_json() == {
+        "error": "WheelError",
+        "exit_code": 8,
+        "what": "is empty",
+        "where": "a.whl",
+        "fix": None,
+    }
