@@ -8,7 +8,7 @@ import of `packaging` and is therefore left to the step that resolves.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layerkit.errors import ConfigError
@@ -71,9 +71,10 @@ class Requirement:
 class Pin:
     """A version that an existing lock settled on, for the targets on which `marker` holds.
 
-    Where a lock holds several versions of a package, the newest stands first among the pins, and
-    the first one whose marker holds is meant (`existing_locks.choose`). `hashes` are all the
-    lock allows, as `sha256:...`, source archives included; empty where the lock has none.
+    The marker speaks of the environment alone, of no extra or group. Where a lock holds several
+    versions of a package, the newest stands first among the pins, and the first one whose marker
+    holds is meant. `hashes` are all the lock allows, as `sha256:...`, source archives included;
+    empty where the lock has none.
     """
 
     name: str
@@ -98,6 +99,17 @@ def and_markers(*markers: str | None) -> str | None:
     if len(present) <= 1:
         return present[0] if present else None
     return " and ".join(f"({marker})" if " or " in marker else marker for marker in present)
+
+
+def narrowed(requirement: Requirement, marker: str | None) -> Requirement:
+    """Return the requirement for those targets only on which this marker holds as well."""
+    if not marker:
+        return requirement
+    both = and_markers(requirement.marker, marker)
+    head = requirement.text
+    if requirement.marker:
+        head = head[: head.rindex(requirement.marker)].rstrip().removesuffix(";")
+    return replace(requirement, text=f"{head.rstrip()} ; {both}", marker=both)
 
 
 def parse(text: str, origin: str, base: Path, *, hashes: tuple[str, ...] = ()) -> Requirement:

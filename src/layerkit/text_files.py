@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 from layerkit.errors import ConfigError
@@ -62,15 +61,12 @@ def decode(data: bytes, where: str) -> str:
 
 def read_toml(path: Path, where: str | None = None) -> dict[str, Any]:
     """Return the file's tables; ConfigError with line and column where it is not TOML."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    from layerkit import toml
 
     text = decode(read_bytes(path), where or str(path))
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return toml.parse(text)
+    except toml.TOMLDecodeError as error:
         raise ConfigError(f"the file is not TOML: {error}", where=where or str(path)) from None
 
 
