@@ -78,9 +78,7 @@ def test_a_launcher_finds_its_layer_in_a_bare_process(tmp_path: Path, folder: st
     command.parent.mkdir()
     command.write_bytes(launcher(Script(name="run", module="pkg.mod", attr="C.run"), here))
     command.chmod(0o755)
-    done = subprocess.run(
-        [command, "a", "b"], capture_output=True, text=True, check=False, env={}, cwd=os.sep
-    )
+    done = subprocess.run([command, "a", "b"], capture_output=True, text=True, check=False, env={}, cwd="/")
     assert (done.returncode, done.stdout, done.stderr) == (3, "a b\n", "")
 
 

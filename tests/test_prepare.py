@@ -1,0 +1,374 @@
+"""A prepared wheel is the wheel as it lies in a layer: verified, placed, recorded, ready to be copied."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import multiprocessing
+import os
+import time
+import tracemalloc
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from factory import digest, make_wheel
+
+from layerkit import prepare as module
+from layerkit.archive import Run, compose
+from layerkit.errors import WheelError
+from layerkit.prepare import Dropped, PreparedWheel, key, load, prepare
+from layerkit.store import Store
+from layerkit.target import Layout, Target, target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from factory import BuiltWheel, Row
+
+PY312 = target("py312")
+SITE = "python/lib/python3.12/site-packages"
+INFO = f"{SITE}/demo-1.0.dist-info"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def made(built: BuiltWheel, store: Store, layout: Layout = "versioned", on: Target = PY312) -> PreparedWheel:
+    return prepare(built.path, built.filename, built.sha256, on, layout, store)
+
+
+def layer(folder: Path, *prepared: PreparedWheel) -> zipfile.ZipFile:
+    """Compose a layer of prepared wheels and open it, as anybody else would."""
+    path = folder / "layer.zip"
+    compose(path, [Run.open(each.path) for each in prepared])
+    return zipfile.ZipFile(path)
+
+
+def contents(folder: Path, *prepared: PreparedWheel) -> dict[str, bytes]:
+    with layer(folder, *prepared) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def full_wheel(folder: Path) -> BuiltWheel:
+    """Return a wheel with something of everything that a wheel may hold."""
+    return make_wheel(
+        folder,
+        files={
+            "demo/__init__.py": "def main(): return 0\n",
+            "demo/_fast.cpython-312-x86_64-linux-gnu.so": b"\x7fELF",
+            "demo/tool": "#!/bin/sh\n",
+            "demo/__pycache__/__init__.cpython-312.pyc": b"stale",
+            "spaces/inner/é,x.py": "",
+            "demo.pth": "import demo\n",
+        },
+        data={
+            "purelib/extra.py": "x = 1\n",
+            "platlib/more.abi3.so": b"\x7fELF",
+            "scripts/run.py": "#!python\nprint()\n",
+            "scripts/plain": "#!/bin/sh\n",
+            "scripts/go": "#!python\nold wrapper\n",
+            "data/lib/libdemo.so.1": b"\x7fELF",
+            "data/share/demo/doc.txt": "text",
+            "headers/demo.h": "#pragma once\n",
+        },
+        executable={"demo/tool"},
+        entry_points={"console_scripts": {"go": "demo:main [x]"}, "gui_scripts": {"gogui": "demo:main"}},
+        info_files={
+            "INSTALLER": "pip\n",
+            "REQUESTED": "",
+            "direct_url.json": "{}",
+            "licenses/LICENSE": "free",
+        },
+        unrecorded={"demo-1.0.dist-info/RECORD.jws": "signed"},
+        metadata={"License-Expression": "MIT", "Requires-Dist": "six>=1.*"},
+        tag="cp312-cp312-manylinux_2_17_x86_64",
+    )
+
+
+EVERYTHING = {
+    f"{SITE}/demo/__init__.py",
+    f"{SITE}/demo/_fast.cpython-312-x86_64-linux-gnu.so",
+    f"{SITE}/demo/tool",
+    f"{SITE}/spaces/inner/é,x.py",
+    f"{SITE}/demo.pth",
+    f"{SITE}/extra.py",
+    f"{SITE}/more.abi3.so",
+    "bin/run.py",
+    "bin/plain",
+    "bin/go",
+    "bin/gogui",
+    "lib/libdemo.so.1",
+    "share/demo/doc.txt",
+    "include/python3.12/demo/demo.h",
+    f"{INFO}/INSTALLER",
+    f"{INFO}/METADATA",
+    f"{INFO}/RECORD",
+    f"{INFO}/WHEEL",
+    f"{INFO}/entry_points.txt",
+    f"{INFO}/licenses/LICENSE",
+}
+
+
+def test_every_file_lies_where_lambda_looks(tmp_path: Path, store: Store) -> None:
+    found = contents(tmp_path, made(full_wheel(tmp_path), store))
+    assert set(found) == EVERYTHING
+    assert found[f"{SITE}/extra.py"] == b"x = 1\n"
+    assert found["bin/run.py"] == b"#!/var/lang/bin/python3.12\nprint()\n"
+    assert found["bin/plain"] == b"#!/bin/sh\n"
+    assert found["bin/go"].startswith(b"#!/var/lang/bin/python3.12\n")
+    assert b"demo:main" in found["bin/go"]
+    assert found[f"{INFO}/INSTALLER"] == b"layerkit\n"
+
+
+def test_the_flat_layout_has_its_modules_in_python(tmp_path: Path, store: Store) -> None:
+    found = contents(tmp_path, made(full_wheel(tmp_path), store, "flat"))
+    assert set(found) == {name.replace(SITE, "python") for name in EVERYTHING}
+
+
+def test_only_scripts_and_what_was_executable_can_be_executed(tmp_path: Path, store: Store) -> None:
+    with layer(tmp_path, made(full_wheel(tmp_path), store)) as archive:
+        modes = {entry.filename: entry.external_attr >> 16 for entry in archive.infolist()}
+    executable = {"bin/go", "bin/gogui", "bin/run.py", "bin/plain", f"{SITE}/demo/tool"}
+    assert {name for name, mode in modes.items() if mode == 0o100755} == executable
+    assert {mode for name, mode in modes.items() if name not in executable} == {0o100644}
+
+
+@pytest.mark.parametrize(("layout", "up"), [("versioned", "../../../../"), ("flat", "../")])
+def test_record_lists_what_is_there_and_nothing_else(
+    tmp_path: Path, store: Store, layout: Layout, up: str
+) -> None:
+    site = PY312.site_packages(layout)
+    found = contents(tmp_path, made(full_wheel(tmp_path), store, layout))
+    text = found[f"{site}/demo-1.0.dist-info/RECORD"].decode()
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[-1] == ["demo-1.0.dist-info/RECORD", "", ""]
+    paths = {os.path.normpath(f"{site}/{path}"): (hashed, size) for path, hashed, size in rows[:-1]}
+    assert len(paths) == len(rows) - 1
+    expected = {n: (digest(c), str(len(c))) for n, c in found.items() if not n.endswith("/RECORD")}
+    assert paths == expected
+    assert f"{up}bin/go," in text
+    assert f"{up}lib/libdemo.so.1," in text
+
+
+@pytest.mark.parametrize("layout", ["versioned", "flat"])
+def test_importlib_metadata_works_on_the_unzipped_layer(tmp_path: Path, store: Store, layout: Layout) -> None:
+    with layer(tmp_path, made(full_wheel(tmp_path), store, layout)) as archive:
+        archive.extractall(tmp_path / "opt")
+    site = tmp_path / "opt" / PY312.site_packages(layout)
+    (found,) = importlib.metadata.distributions(path=[str(site)])
+    assert (found.metadata["Name"], found.version) == ("demo", "1.0")
+    assert found.read_text("INSTALLER") == "layerkit\n"
+    assert found.files is not None
+    assert len(found.files) == len(EVERYTHING)
+    for file in found.files:
+        content = file.read_binary()
+        if file.hash:
+            assert f"{file.hash.mode}={file.hash.value}" == digest(content)
+            assert file.size == len(content)
+    assert [point.value for point in found.entry_points if point.name == "go"] == ["demo:main [x]"]
+
+
+def test_it_says_what_it_holds(tmp_path: Path, store: Store) -> None:
+    built = full_wheel(tmp_path)
+    prepared = made(built, store)
+    assert (prepared.name, prepared.version, prepared.licence) == ("demo", "1.0", "MIT")
+    assert prepared.wheel_sha256 == built.sha256
+    assert prepared.key == key(built.sha256, PY312, "versioned")
+    assert prepared.path == store.path("prepared", prepared.key, ".run")
+    assert prepared.modules == ("demo", "extra", "more", "spaces")
+    assert prepared.dropped == {
+        "shipped-bytecode": Dropped(count=1, bytes=5),
+        "installer-records": Dropped(count=4, bytes=12),
+        "scripts-replaced-by-launchers": Dropped(count=1, bytes=21),
+    }
+    assert prepared.recipe == module.RECIPE
+    found = contents(tmp_path, prepared)
+    assert prepared.entries == len(found)
+    assert prepared.unzipped == sum(map(len, found.values()))
+    assert 0 < prepared.zipped < prepared.path.stat().st_size
+    assert len(prepared.notes) == 2
+    assert "six>=1.*" in prepared.notes[0]
+    assert prepared.notes[1] == "demo.pth runs at every start of the function"
+
+
+def test_members_keep_their_stream(tmp_path: Path, store: Store) -> None:
+    text = "".join(f"line {n}\n" for n in range(1000))
+    built = make_wheel(tmp_path, files={"a.py": text, "b.py": text}, stored=["b.py"])
+    with layer(tmp_path, made(built, store)) as ours, zipfile.ZipFile(built.path) as theirs:
+        for name in ("a.py", "b.py"):
+            ours_is, theirs_is = ours.getinfo(f"{SITE}/{name}"), theirs.getinfo(name)
+            assert ours_is.compress_type == theirs_is.compress_type
+            assert ours_is.compress_size == theirs_is.compress_size
+
+
+def test_record_is_verified_to_the_last_byte(tmp_path: Path, store: Store) -> None:
+    def forged(rows: list[Row]) -> list[Row]:
+        return [(p, digest(b"else") if p.endswith((".pyc", "run")) else hashed, n) for p, hashed, n in rows]
+
+    files: dict[str, str | bytes] = {
+        "demo/__init__.py": "",
+        "demo/__pycache__/x.pyc": b"dropped, and verified all the same",
+    }
+    built = make_wheel(tmp_path, files=files, data={"scripts/run": "#!python\n"}, record=forged)
+    with pytest.raises(WheelError) as caught:
+        made(built, store)
+    assert "demo/__pycache__/x.pyc" in str(caught.value)
+    assert "demo-1.0.data/scripts/run" in str(caught.value)
+    assert load(store, key(built.sha256, PY312, "versioned")) is None
+    assert not list(store.root.glob("prepared/*/*"))
+
+
+def test_a_stronger_hash_in_record_becomes_a_sha256(tmp_path: Path, store: Store) -> None:
+    found = contents(tmp_path, made(make_wheel(tmp_path, algorithm="sha512"), store))
+    assert b"sha512" not in found[f"{INFO}/RECORD"]
+
+
+@pytest.mark.parametrize(
+    ("data", "layout"),
+    [
+        ({"data/python/lib/python3.12/site-packages/demo/__init__.py": ""}, "versioned"),
+        ({"data/python/demo/__init__.py": ""}, "flat"),
+        ({"data/bin/run": "", "scripts/run": ""}, "versioned"),
+        ({"data/bin/go": ""}, "versioned"),
+        ({"data/bin/GO": ""}, "versioned"),
+        ({"data/python": ""}, "versioned"),
+        ({"data/python/lib/python3.12/site-packages/six-1.0.dist-info/METADATA": ""}, "versioned"),
+    ],
+)
+def test_data_that_clashes_on_the_target_is_refused(
+    tmp_path: Path, store: Store, data: dict[str, str], layout: Layout
+) -> None:
+    built = make_wheel(tmp_path, data=data, entry_points={"console_scripts": {"go": "demo:main"}})
+    with pytest.raises(WheelError, match=r"data-collision|two-dist-infos"):
+        made(built, store, layout)
+
+
+def test_the_same_wheel_gives_the_same_bytes(tmp_path: Path, store: Store) -> None:
+    built = full_wheel(tmp_path)
+    other = full_wheel(tmp_path / "other")
+    second = Store(tmp_path / "second")
+    assert made(built, store).path.read_bytes() == made(other, second).path.read_bytes()
+
+
+def test_the_key_is_decided_by_all_that_decides_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sha = "0" * 64
+    keys = {
+        key(sha, PY312, "versioned"),
+        key(sha, PY312, "flat"),
+        key("1" * 64, PY312, "versioned"),
+        key(sha, target("py312", "arm64"), "versioned"),
+        key(sha, target("py313"), "versioned"),
+    }
+    monkeypatch.setattr(module, "RECIPE", module.RECIPE + 1)
+    keys.add(key(sha, PY312, "versioned"))
+    assert len(keys) == 6
+
+
+def test_a_prepared_wheel_is_found_again_without_the_wheel(tmp_path: Path, store: Store) -> None:
+    built = full_wheel(tmp_path)
+    prepared = made(built, store)
+    built.path.unlink()
+    assert made(built, store) == prepared
+    assert load(store, prepared.key) == prepared
+    assert load(store, "f" * 64) is None
+
+
+@pytest.mark.parametrize("keep", [0, 10, -1])
+def test_a_damaged_prepared_wheel_is_prepared_anew(tmp_path: Path, store: Store, keep: int) -> None:
+    built = full_wheel(tmp_path)
+    prepared = made(built, store)
+    whole = prepared.path.read_bytes()
+    prepared.path.write_bytes(whole[:keep])
+    assert load(store, prepared.key) is None
+    assert made(built, store) == prepared
+    assert prepared.path.read_bytes() == whole
+
+
+def test_information_of_another_shape_counts_as_damage(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = made(full_wheel(tmp_path), store)
+    for wrong in ("[]", "{}", "no json", json.dumps({"name": "demo"})):
+        monkeypatch.setattr(json, "loads", lambda _, wrong=wrong: json.JSONDecoder().decode(wrong))
+        assert load(store, prepared.key) is None
+
+
+def test_a_wheel_that_is_not_the_expected_file_is_refused(tmp_path: Path, store: Store) -> None:
+    built = make_wheel(tmp_path)
+    with pytest.raises(WheelError, match="file-sha256"):
+        prepare(built.path, built.filename, "0" * 64, PY312, "versioned", store)
+
+
+def _prepare_there(path: Path, filename: str, sha256: str, root: Path, made_by: Any, start: Any) -> None:
+    """Run in another process: prepare, and count the times that work was done."""
+    original = module._make
+
+    def counted(*arguments: Any) -> None:
+        with made_by.get_lock():
+            made_by.value += 1
+        time.sleep(0.1)
+        original(*arguments)
+
+    setattr(module, "_make", counted)  # noqa: B010 - this process is thrown away
+    start.wait()
+    prepare(path, filename, sha256, PY312, "versioned", Store(root))
+
+
+def test_several_processes_prepare_once(tmp_path: Path, store: Store) -> None:
+    built = full_wheel(tmp_path)
+    context = multiprocessing.get_context("fork")
+    made_by, start = context.Value("i", 0), context.Event()
+    arguments = (built.path, built.filename, built.sha256, store.root, made_by, start)
+    workers = [context.Process(target=_prepare_there, args=arguments) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    start.set()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert made_by.value == 1
+    assert load(store, key(built.sha256, PY312, "versioned"))
+
+
+def test_threads_share_one_prepared_wheel(tmp_path: Path, store: Store) -> None:
+    made(make_wheel(tmp_path, "other"), store)
+    built = full_wheel(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: made(built, store), range(8)))
+    assert len({id(each.path) for each in found}) > 1
+    assert all(each == found[0] for each in found)
+
+
+def test_memory_stays_flat_for_large_members(tmp_path: Path, store: Store) -> None:
+    size = 64 << 20
+    half = hashlib.shake_256(b"seed").digest(1 << 20) * 8 + bytes(size - (8 << 20))
+    built = make_wheel(tmp_path, files={"big.bin": half}, data={"scripts/program": half})
+    del half
+    tracemalloc.start()
+    try:
+        prepared = made(built, store)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert prepared.unzipped > 2 * size
+    assert peak < 16 << 20
+
+
+def test_finding_a_hundred_takes_no_time(tmp_path: Path, store: Store) -> None:
+    keys = [made(make_wheel(tmp_path, f"demo{n}"), store).key for n in range(10)] * 10
+    best = min(_seconds(store, keys) for _ in range(5))
+    # 4 ms where this was written; what must never happen is that more than the tail is read
+    assert best < 0.05
+
+
+def _seconds(store: Store, keys: list[str]) -> float:
+    started = time.perf_counter()
+    assert all(load(store, each) for each in keys)
+    return time.perf_counter() - started
