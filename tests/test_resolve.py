@@ -192,7 +192,7 @@ def test_a_package_without_any_wheel_is_said_to_be_source_only(
     store: Store, index: Loopback, sdk: Path, tmp_path: Path
 ) -> None:
     index.add("demo_lib-1.0.tar.gz", b"source")
-    with pytest.raises(ResolutionError, match=r"demo-lib: there are no wheels at all, only source"):
+    with pytest.raises(ResolutionError, match=r"demo-lib==1\.0: there are no wheels at all, only source"):
         _lock(project(tmp_path, {"default": ["demo-lib"]}), store, sdk)
 
 

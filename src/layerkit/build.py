@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerkit import lock as locks
@@ -18,9 +17,10 @@ from layerkit.target import target as make_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from layerkit.check import Report
-    from layerkit.fetch import Progress
+    from layerkit.download import Progress
     from layerkit.function_code import FunctionCode
     from layerkit.lock import Lock, LockedPackage, WheelRef
     from layerkit.manifest import Manifest
@@ -99,7 +99,8 @@ def open_session(
     chosen: Overrides = {**overrides}  # type: ignore[typeddict-item]
     chosen["runtimes"] = _runtimes(runtimes) or None
     chosen["architectures"] = tuple(map(parse_arch, architectures)) or None
-    project = load(path, **chosen, pins=False)
+    without_pins: Overrides = {**chosen, "pins": False}
+    project = load(path, **without_pins)
     targets = tuple(_targets(project, sdk_version or project.sdk_version, talk))
     return Session(
         project=project,
@@ -127,11 +128,13 @@ def _targets(project: Project, sdk_version: str | None, talk: Callable[[str], No
     last: UsageError | None = None
     for runtime, arch in pairs:
         try:
-            yield make_target(runtime, arch, sdk_version)
-            found += 1
-        except UsageError as error:
+            one = make_target(runtime, arch, sdk_version)
+        except UsageError as error:  # noqa: PERF203 - a handful of pairs
             talk(f"left out: {error.what}")
             last = error
+        else:
+            found += 1
+            yield one
     if not found and last is not None:
         raise last
 
@@ -151,7 +154,7 @@ def lock_target(session: Session, target: Target, *, upgrade: Sequence[str] = ()
         )
     from layerkit.resolve import resolve
 
-    project = load(session.path, **session.overrides, pins=True)
+    project = load(session.path, **session.overrides)
     session.talk(f"{target.key}: resolving")
     built = _built_folders(session, project, target)
     return resolve(
@@ -208,8 +211,7 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
     lock = lock_target(session, target, renew=not locked)
     own = _own(session, target)
     code = _code(session)
-    folder = project.output / target.key
-    prefix = f"{target.short}-{project.name}-{project.version}"
+    folder, prefix = _place(project, target)
     manifest, state = folder / f"{prefix}.json", project.lock_folder / f"{target.key}.state.json"
     key = standing.build_key(
         lock.digest, own.wheel.sha256 if own else "", _settings(project), *(one.digest() for one in code)
@@ -221,6 +223,11 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
     planned = _planned(session, lock, own, code)
     _check(session, planned).raise_for_errors()
     return _write(session, planned, folder, prefix, state, key)
+
+
+def _place(project: Project, target: Target) -> tuple[Path, str]:
+    """Return the folder of a target's zips, and what all their names begin with."""
+    return project.output / target.key, f"{target.short}-{project.name}-{project.version}"
 
 
 def _settings(project: Project) -> str:
@@ -370,3 +377,45 @@ def tree_target(session: Session, target: Target, package: str | None) -> dict[s
             sizes[one.name] = wheel_size(session.store.path("wheels", one.wheel.sha256, ".whl"))
     origins = {root.name: root.origin for layer in session.project.layers for root in layer.requirements}
     return tree_of(lock, sizes, origins, package)
+
+
+def check_built(session: Session, target: Target) -> list[Report]:
+    """Open the zips of the target's last build again and check every stack; one report per stack."""
+    from layerkit.check import brought, check_zips
+    from layerkit.manifest import read
+
+    folder, prefix = _place(session.project, target)
+    manifest = read(folder / f"{prefix}.json")
+    lock = locks.current(session.project, target)
+    absent = {one.name: one.reason for one in manifest.left_out}
+    files = {layer.name: folder / layer.zip.file for layer in manifest.layers}
+    return [
+        check_zips(
+            [files[name] for name in stack.layers],
+            target,
+            brought(target, lock),
+            function=folder / stack.code.file if stack.code else None,
+            absent=absent,
+        )
+        for stack in manifest.stacks
+    ]
+
+
+def check_given(
+    zips: Sequence[Path],
+    code: Path | None,
+    runtimes: Sequence[str],
+    architectures: Sequence[str],
+    sdk_version: str | None,
+) -> list[Report]:
+    """Check zips from anywhere as the layers of one function, for every runtime that is named."""
+    from layerkit.check import brought, check_zips
+
+    if not runtimes:
+        raise UsageError("nothing says which runtime the zips are for", fix="add it: --runtime py312")
+    targets = [
+        make_target(runtime, arch, sdk_version)
+        for runtime in _runtimes(runtimes)
+        for arch in (architectures or ("x86_64",))
+    ]
+    return [check_zips(zips, target, brought(target), function=code) for target in targets]

@@ -67,10 +67,14 @@ def _print_json(command: str, document: dict[str, Any]) -> None:
 
 
 def _project_options(command: Command) -> Command:
-    """Add the argument and the options of all commands that work on a project."""
+    """Add the argument and the options of the commands that work on a project."""
+    return click.argument("project", default=".", type=click.Path(path_type=Path))(_session_options(command))
+
+
+def _session_options(command: Command) -> Command:
+    """Add the options of the commands that read a project."""
     path = click.Path(path_type=Path)
     options = [
-        click.argument("project", default=".", type=path),
         click.option(
             "--runtime", "-r", multiple=True, metavar="NAME", help="py312, 3.12, python3.12 or all."
         ),
@@ -95,6 +99,7 @@ def _project_options(command: Command) -> Command:
 def _session(options: dict[str, Any]) -> Session:
     """Return what a command works with, from the options of `_project_options`."""
     from layerkit.build import open_session
+    from layerkit.progress import progress
 
     return open_session(
         options["project"],
@@ -108,6 +113,7 @@ def _session(options: dict[str, Any]) -> Session:
         version=options["project_version"],
         offline=options["offline"],
         talk=_talk(options),
+        progress=progress(quiet=options["quiet"]),
     )
 
 
@@ -190,28 +196,31 @@ def plan(*, as_json: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_project_options
-@click.option("--function", "code", type=click.Path(path_type=Path), help="Zip of the function's own code.")
+@click.argument("zips", nargs=-1, metavar="[ZIPS]...", type=click.Path(path_type=Path))
+@_session_options
 @click.option(
-    "--zip", "zips", multiple=True, type=click.Path(path_type=Path), help="Check these zips, in this order."
+    "--project", default=".", type=click.Path(path_type=Path), help="The project whose build to check."
 )
-def check(*, as_json: bool, code: Path | None, zips: tuple[Path, ...], **options: Any) -> None:
-    """Open finished zips again and check them as a function would find them."""
-    from layerkit.build import check_built, check_files
+@click.option("--function", "code", type=click.Path(path_type=Path), help="Zip of the function's own code.")
+def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options: Any) -> None:
+    """Open finished zips again and check them as a function would find them.
+
+    Without ZIPS: the layers that the project's last build wrote. With ZIPS, ours or anybody's: the
+    layers of one function, the lowest first; then --runtime says for which.
+    """
+    from layerkit.build import check_built, check_given
     from layerkit.report import show_findings
 
-    session = _session(options)
-    if zips:
-        reports = [
-            check_files(session, target, (*zips, *([code] if code else []))) for target in session.targets
-        ]
+    if zips or code:
+        reports = check_given(zips, code, options["runtime"], options["arch"], options["sdk_version"])
     else:
-        reports = [check_built(session, target) for target in session.targets]
+        session = _session(options)
+        reports = [report for target in session.targets for report in check_built(session, target)]
     if as_json:
-        _print_json("check", {"targets": [one.as_json() for one in reports]})
+        _print_json("check", {"reports": [one.as_json() for one in reports]})
     else:
         for one in reports:
-            show_findings(one, session.talk)
+            show_findings(one, _talk(options))
     for one in reports:
         one.raise_for_errors()
 

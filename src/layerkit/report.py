@@ -69,9 +69,8 @@ def show_build(built: Built, talk: Callable[[str], None]) -> None:
         )
     most = limit("unzipped_bytes")
     for stack in manifest.stacks:
-        talk(
-            f"  stack {stack.name}: {human(stack.unzipped)} unzipped, {100 * stack.unzipped / most:.0f} % of the limit"
-        )
+        share = 100 * stack.unzipped / most
+        talk(f"  stack {stack.name}: {human(stack.unzipped)} unzipped, {share:.0f} % of the limit")
 
 
 def _sdk_words(mode: str) -> str:

@@ -1,0 +1,72 @@
+"""How far the downloads are: a bar on a terminal, one line elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from layerkit.download import Progress
+
+
+def progress(*, quiet: bool) -> Progress:
+    """Return who shows the downloads, as stderr can take it."""
+    if quiet:
+        return _Quiet()
+    return _Terminal() if sys.stderr.isatty() else _Lines()
+
+
+class _Quiet:
+    """Shows nothing."""
+
+    def start(self, total_bytes: int | None, count: int) -> None:
+        """Show nothing."""
+
+    def advance(self, count: int) -> None:
+        """Show nothing."""
+
+    def done(self) -> None:
+        """Show nothing."""
+
+
+class _Lines(_Quiet):
+    """Says once what is downloaded: logs of CI jobs have no room for bars."""
+
+    def start(self, total_bytes: int | None, count: int) -> None:
+        """Say how many wheels will come."""
+        from layerkit.report import human
+
+        size = f", {human(total_bytes)}" if total_bytes else ""
+        sys.stderr.write(f"downloading {count} {'wheel' if count == 1 else 'wheels'}{size}\n")
+
+
+class _Terminal:
+    """A bar of rich, gone when the downloads are done."""
+
+    def __init__(self) -> None:
+        """Draw nothing before there is something to wait for."""
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def start(self, total_bytes: int | None, count: int) -> None:
+        """Draw the bar."""
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task(f"downloading {count} wheels", total=total_bytes)
+        self._bar.start()
+
+    def advance(self, count: int) -> None:
+        """Move the bar."""
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task, count)
+
+    def done(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
