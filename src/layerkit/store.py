@@ -156,9 +156,8 @@ class Store:
         """Remove temporary files whose writer is dead; return how many there were."""
         now = time.time()
         with contextlib.suppress(OSError):
-            return sum(
-                atomic.sweep(entry.path, now) for _, entry in self._files() if atomic.is_temporary(entry.name)
-            )
+            files = [*_scan(self._base), *(entry for _, entry in self._files())]
+            return sum(atomic.sweep(file.path, now) for file in files if atomic.is_temporary(file.name))
         return 0
 
     def size(self) -> dict[str, Usage]:
@@ -252,9 +251,12 @@ class Store:
                 where=self._base,
                 fix="Set LAYERKIT_CACHE to a folder of its own: a new or an empty one",
             )
-        temporary = self.root / f".{_TAG}.{os.getpid()}{atomic.TEMPORARY}"
-        temporary.write_bytes(_TAG_TEXT)
-        temporary.replace(self.root / _TAG)
+        temporary, handle = atomic.create_beside(self.root / _TAG)
+        try:
+            temporary.write_bytes(_TAG_TEXT)
+            temporary.replace(self.root / _TAG)
+        finally:
+            os.close(handle)
 
     def _error(self, error: OSError) -> StorageError:
         """Say what the system said, and the way out."""
