@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerkit.lock import Lock, LockedPackage, SdkDecision, WheelRef
 from layerkit.metadata import Dependency
+from layerkit.plan import Plan, plan
 from layerkit.project import LayerSpec, Project, Requirement, Stack
 from layerkit.target import Target, target
 
@@ -19,6 +20,28 @@ if TYPE_CHECKING:
 
 PY312 = target("3.12")
 _DEPENDENCY = re.compile(r"([\w.-]+)(?:\[([^\]]*)\])?([^;]*?)(?:\s*;\s*(\S+))?")
+
+
+# What four well-known packages require, as far as it matters here.
+PANDAS = {
+    "numpy 2.2": [],
+    "pandas 2.3": ["numpy>=1.26", "python-dateutil>=2.8", "pyarrow>=10 ; parquet", "fsspec ; parquet"],
+    "pyarrow 20.0": [],
+    "fsspec 2026.1": [],
+    "python-dateutil 2.9": ["six>=1.5"],
+    "six 1.17": [],
+}
+SDK = {
+    "boto3 1.42.97": ["botocore<1.43", "jmespath<2", "s3transfer<1"],
+    "botocore 1.42.97": ["jmespath<2", "python-dateutil<3", "urllib3<3", "awscrt==0.31 ; crt"],
+    "jmespath 1.1": [],
+    "s3transfer 0.16": ["botocore<2"],
+    "python-dateutil 2.9": ["six>=1.5"],
+    "six 1.17": [],
+    "urllib3 2.6": [],
+    "awscrt 0.31": [],
+}
+REQUESTS = {"requests 2.32": ["urllib3<3", "idna"], "idna 3.11": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +115,24 @@ def project(
         lock_folder=Path("/project/.layerkit"),
         **more,
     )
+
+
+def planned(
+    project: Project,
+    lock: Lock,
+    sizes: Mapping[str, Size] | None = None,
+    code: Mapping[str, int] | None = None,
+) -> Plan:
+    """Return the plan; packages without a size count one byte."""
+    every = {package.name: Size() for package in lock.packages}
+    return plan(project, lock, every | dict(sizes or {}), code or {})
+
+
+def held(plan: Plan) -> dict[str, set[str]]:
+    """Return the packages of each layer."""
+    return {layer.name: set(layer.packages) for layer in plan.layers}
+
+
+def left(plan: Plan) -> dict[str, str]:
+    """Return the reason for each package that is left out."""
+    return {each.name: each.reason for each in plan.left_out}

@@ -125,6 +125,12 @@ def closure(layer: LayerSpec, project: Project, lock: Lock, rules: Rules) -> Clo
     )
 
 
+def held(project: Project, lock: Lock) -> frozenset[str]:
+    """Return the packages that go into any layer: the ones to fetch and prepare before planning."""
+    walking = rules(project, lock)
+    return frozenset().union(*(closure(layer, project, lock, walking).needed for layer in project.layers))
+
+
 def _walk(rules: Rules, roots: Iterable[Node], alone: frozenset[str]) -> dict[tuple[Role, str], Chain]:
     """Return every (role, package) that is reached, with the shortest chain; ties go by name.
 

@@ -1,0 +1,118 @@
+"""What a check finds: values with stable codes, and the report they make.
+
+A code says what kind of fault it is and how grave; its sentence stands once, in `CODES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from layerkit.errors import CheckFailedError, LimitExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Severity = Literal["error", "warning"]
+
+CODES: dict[str, tuple[Severity, str]] = {
+    "archive": ("error", "The zip is damaged, hostile or not a zip; nothing else in it was checked."),
+    "missing-requirement": (
+        "error",
+        "A package requires another one that neither the stack nor the runtime has.",
+    ),
+    "version-conflict": ("error", "A package requires another version than the one that would be imported."),
+    "duplicate-package": ("error", "A package lies in one stack in several versions."),
+    "unzipped-limit": ("error", "Code and layers together are larger than Lambda unzips."),
+    "layer-count": ("error", "A function has more layers than Lambda takes."),
+    "repeated-package": ("warning", "A package lies in one stack more than once, in the same version."),
+    "deliberately-absent": ("warning", "A package requires one that the project never deploys."),
+    "extra-requirement": (
+        "warning",
+        "A package asks for an extra of another one, whose requirement is missing or has another version.",
+    ),
+    "runtime-version-unknown": (
+        "warning",
+        "A package requires a version of one that the runtime brings, and nobody has seen which that is.",
+    ),
+    "unreadable-metadata": ("warning", "A package's METADATA or a requirement in it cannot be read."),
+    "path-collision": ("warning", "Two layers have the same path with different content."),
+    "unreachable-files": ("warning", "Files lie where Lambda's Python, PATH and LD_LIBRARY_PATH never look."),
+    "direct-upload": ("warning", "A zip is too large to be uploaded directly and has to go through S3."),
+}
+_LIMITS = frozenset({"unzipped-limit", "layer-count"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One fault: where it is, what it is, and what to do about it."""
+
+    code: str
+    severity: Severity
+    where: str
+    text: str
+    fix: str
+
+
+def finding(code: str, where: str, text: str, fix: str) -> Finding:
+    """Return a finding; its severity is the one of its code."""
+    return Finding(code=code, severity=CODES[code][0], where=where, text=text, fix=fix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One zip or planned layer that was checked, with its sizes in bytes and how many packages it holds."""
+
+    name: str
+    zipped: int
+    unzipped: int
+    packages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was checked for a target and what was found, errors first."""
+
+    target_key: str
+    subjects: tuple[Subject, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Return the findings that make the check fail."""
+        return tuple(each for each in self.findings if each.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Return the findings that do not."""
+        return tuple(each for each in self.findings if each.severity == "warning")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON has it, with the sentence of every code that occurs."""
+        return {
+            "target": self.target_key,
+            "passed": not self.errors,
+            "checked": [asdict(subject) for subject in self.subjects],
+            "findings": [asdict(each) for each in self.findings],
+            "codes": {code: CODES[code][1] for code in sorted({each.code for each in self.findings})},
+        }
+
+    def raise_for_errors(self) -> None:
+        """Raise CheckFailedError with every error; LimitExceededError where limits alone are broken."""
+        if not self.errors:
+            return
+        kind = LimitExceededError if all(each.code in _LIMITS for each in self.errors) else CheckFailedError
+        if len(self.errors) == 1:
+            (only,) = self.errors
+            raise kind(f"{only.text} [{only.code}]", where=only.where, fix=only.fix)
+        lines = (f"{each.where}: {each.text} [{each.code}]\n      {each.fix}" for each in self.errors)
+        raise kind(
+            "\n    ".join([f"{len(self.errors)} faults that would show on Lambda", *lines]),
+            where=self.target_key,
+        )
+
+
+def report(target_key: str, subjects: Iterable[Subject], findings: Iterable[Finding]) -> Report:
+    """Return a report in which every finding stands once, errors before warnings."""
+    ordered = sorted(dict.fromkeys(findings), key=lambda each: each.severity != "error")
+    return Report(target_key=target_key, subjects=tuple(subjects), findings=tuple(ordered))
