@@ -34,7 +34,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -95,6 +95,8 @@ class Loopback:
         self.metadata = metadata
         self.requests: list[Asked] = []
         self.files: dict[str, bytes] = {}
+        self.busiest = 0  # how many requests were being answered at the same time, at most
+        self._busy = 0
         self._faults: dict[str, list[Fault]] = defaultdict(list)
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -177,6 +179,18 @@ class Loopback:
             waiting = self._faults.get(request.name)
             return waiting.pop(0) if waiting and request.method == "GET" else None
 
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Count a request that is being answered."""
+        with self._lock:
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+
     def page(self, path: str) -> tuple[str, bytes] | None:
         """Return (content type, body) of a path, or None where nothing is."""
         parts = unquote(path).strip("/").split("/")
@@ -257,7 +271,8 @@ class _Handler(BaseHTTPRequestHandler):
         if page is None and (fault is None or fault.body is None):
             page, fault = ("text/plain", b"nothing here"), fault or Fault(status=404)
         kind, body = page or ("text/plain", b"")
-        self._answer(fault or Fault(), kind, body)
+        with server.answering():
+            self._answer(fault or Fault(), kind, body)
 
     def do_HEAD(self) -> None:
         self.do_GET()

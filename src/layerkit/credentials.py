@@ -107,14 +107,16 @@ class Credentials:
         if realm is not None and realm in self._accepted:
             yield self._accepted[realm]
         yield None
-        users = [user] if user is not None else [index.user for index in indexes if index.user]
-        for name in dict.fromkeys(users if user is not None else [*users, None]):
+        tokens = [index.user for index in indexes if index.user and index.password is None]
+        if user is not None and password is None:
+            tokens = [user]
+        for name in [user] if user is not None else [*dict.fromkeys(tokens), None]:
             yield from _from_netrc(url, name, self.environment)
             yield from _from_uv_store(url, name, self.environment)
             if self.settings.keyring:
                 yield from self._from_keyring(url, name, indexes)
-        for name in users:  # a token may stand where a user's name would
-            yield Auth(user=name, password="", source="the user name alone")
+        for token in tokens:  # some indexes take a token in place of the user's name
+            yield Auth(user=token, password="", source="the user name alone")
 
     def _from_keyring(self, url: str, user: str | None, indexes: Sequence[Index]) -> Iterator[Auth]:
         """Ask the keyring program for the index, then for the host; each question once per run."""

@@ -19,9 +19,10 @@ from layerkit.answers import (
     refusal,
     unavailable,
 )
+from layerkit.credentials import Realm
 from layerkit.errors import NetworkError, WheelError
 from layerkit.redaction import redact, strip_credentials
-from layerkit.transport import Transport, certificate, reason
+from layerkit.transport import Transport, certificate, not_an_address, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -149,6 +150,8 @@ class _Downloads:
         """Download one wheel, unless another process does so while this one waits."""
         if not ref.url:
             raise WheelError("the lock has no address for this wheel", where=ref.filename, fix=RELOCK)
+        if Realm.of(ref.url) is None:
+            raise not_an_address(ref.url)
         with self._store.lock(KIND, ref.sha256):
             self._go_on()
             if self._store.find(KIND, ref.sha256, SUFFIX, size=ref.size) is not None:

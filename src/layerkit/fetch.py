@@ -82,8 +82,9 @@ def _local(ref: Downloadable) -> str | None:
     """Return the path of a wheel that lies on this machine."""
     if ref.path is not None:
         return ref.path
-    parts = urlsplit(ref.url or "")
-    return unquote(parts.path) if parts.scheme == "file" else None
+    if ref.url is not None and ref.url.startswith("file:"):
+        return unquote(urlsplit(ref.url).path)
+    return None
 
 
 def _offline_error(refs: Sequence[Downloadable]) -> NetworkError:

@@ -14,7 +14,7 @@ from layerkit.errors import NetworkError
 from layerkit.redaction import redact, strip_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from urllib3 import BaseHTTPResponse, PoolManager
 
@@ -54,7 +54,10 @@ class Transport:
                 return response
             response.drain_conn()
             response.release_conn()
-            following = strip_credentials(urljoin(url, target))
+            try:
+                following = strip_credentials(urljoin(url, target))
+            except ValueError:
+                raise not_an_address(target) from None
             authorization = authorization if _may_follow(url, following) else None
             url = following
         raise NetworkError("the server redirects in a circle", where=redact(url))
@@ -66,12 +69,12 @@ class Transport:
 
     def _pool(self, url: str) -> PoolManager:
         """Return the pool for an address: by its proxy, and by whether its certificate is checked."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise NetworkError("this is no http or https address", where=redact(url))
-        insecure = {parts.hostname, parts.netloc.lower()} & self._settings.insecure_hosts
+        realm = Realm.of(url)
+        if realm is None:
+            raise not_an_address(url)
+        insecure = {realm.host, f"{realm.host}:{realm.port}"} & self._settings.insecure_hosts
         proxy = proxy_for(url, self._environment)
-        secure = None if parts.scheme == "http" else not insecure
+        secure = None if realm.scheme == "http" else not insecure
         with self._lock:
             if (proxy, secure) not in self._pools:
                 self._pools[proxy, secure] = self._new_pool(proxy, secure=secure)
@@ -106,6 +109,11 @@ class Transport:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+def not_an_address(text: str) -> NetworkError:
+    """Return the error for an address that no request can be made to."""
+    return NetworkError("this is no http or https address", where=redact(text))
 
 
 def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
@@ -220,19 +228,19 @@ def reason(error: Exception, timeout: float) -> str:
         (exceptions.IncompleteRead, "the body ended too early"),
         (exceptions.SSLError, "the TLS connection failed"),
     )
-    words = next((words for kind, words in known if isinstance(error, kind)), "the connection broke")
-    system = _system_words(error)
+    chain = list(_chain(error))
+    found = (words for kind, words in known for link in chain if isinstance(link, kind))
+    words = next(found, "the connection broke")
+    system = next((link.strerror for link in chain if isinstance(link, OSError) and link.errno), None)
     return f"{words} ({system})" if system else words
 
 
-def _system_words(error: BaseException | None) -> str | None:
-    """Return what the system said beneath an error of urllib3, such as `Connection refused`."""
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error and those beneath it, which urllib3 keeps among its arguments or as causes."""
     while error is not None:
-        inner = [argument for argument in error.args if isinstance(argument, OSError)]
-        if isinstance(error, OSError) and error.errno is not None:
-            return error.strerror
+        yield error
+        inner = [argument for argument in error.args if isinstance(argument, BaseException)]
         error = inner[0] if inner else error.__cause__
-    return None
 
 
 def certificate(error: Exception) -> bool:
