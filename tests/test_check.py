@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from locks import PY312, Size, lock, project
-from zips import SITE, installed_files, zipped
-
 from layerkit.check import brought, check_plan, check_zips
 from layerkit.plan import plan
 from layerkit.target import target
+from locks import PY312, Size, lock, project
+from zips import SITE, installed_files, zipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from locks import PANDAS, REQUESTS, SDK, held, left, lock, planned, project
 
 from layerkit.errors import ConfigError, ResolutionError
 from layerkit.plan import LeftOut
 from layerkit.target import facts, sdk_set, target
+from locks import PANDAS, REQUESTS, SDK, held, left, lock, planned, project
 
 # What the roots bring
 

@@ -4,12 +4,12 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from locks import PANDAS, REQUESTS, held, left, lock, planned, project
 
 from layerkit.errors import ConfigError
 from layerkit.target import sdk_set
+from locks import PANDAS, REQUESTS, held, left, lock, planned, project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -137,6 +137,7 @@ def roots_of(project: Project, layers: Iterable[str]) -> set[tuple[str, str]]:
     return {(root.name, extra) for root in chosen for extra in ("", *root.extras)}
 
 
+@settings(deadline=None)
 @given(projects(), locks(), st.sampled_from(["runtime", "bundle", "absent"]))
 def test_every_package_of_a_stack_is_in_exactly_one_layer_of_it_and_nothing_is_lost(
     project: Project, packages: dict[str, list[str]], mode: Any
@@ -159,6 +160,7 @@ def test_every_package_of_a_stack_is_in_exactly_one_layer_of_it_and_nothing_is_l
             assert set(inside) == kept
 
 
+@settings(deadline=None)
 @given(projects(), locks(), st.sampled_from(["runtime", "bundle"]))
 def test_the_sdk_is_left_out_whole_or_not_at_all(
     project: Project, packages: dict[str, list[str]], mode: Any
@@ -170,6 +172,7 @@ def test_the_sdk_is_left_out_whole_or_not_at_all(
         assert not inside & core or (mode == "bundle" and core <= inside)
 
 
+@settings(deadline=None)
 @given(projects(), locks(), st.sampled_from(["runtime", "bundle", "absent"]))
 def test_left_out_and_held_are_apart_and_both_have_a_true_chain(
     project: Project, packages: dict[str, list[str]], mode: Any
@@ -190,6 +193,7 @@ def test_left_out_and_held_are_apart_and_both_have_a_true_chain(
         assert each.name in project.never or each.name in sdk_set() or "only" in each.reason
 
 
+@settings(deadline=None)
 @given(projects(), locks(), st.randoms())
 def test_plan_does_not_depend_on_the_order_of_requirements(
     project: Project, packages: dict[str, list[str]], random: Any

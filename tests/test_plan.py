@@ -7,10 +7,10 @@ import sys
 import time
 
 import pytest
-from locks import PANDAS, PY312, SDK, Size, lock, planned, project
 
 from layerkit.errors import LimitExceededError
 from layerkit.plan import most_unzipped
+from locks import PANDAS, PY312, SDK, Size, lock, planned, project
 
 
 def test_why_is_the_shortest_chain_and_ties_go_by_name() -> None:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from locks import PY312, dependency, lock, package
 
 from layerkit.check import Installed, brought, check_stack
 from layerkit.target import sdk_set, target
+from locks import PY312, dependency, lock, package
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -150,6 +150,7 @@ PACKAGES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(PACKAGES, unique_by=lambda each: each.name), st.lists(PACKAGES, unique_by=lambda each: each.name)
 )

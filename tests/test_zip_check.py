@@ -4,13 +4,13 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from factory import make_wheel
-from locks import PY312
-from zips import SITE, installed_files, zipped
 
+from factory import make_wheel
 from layerkit.archive import Member
 from layerkit.check import check_zips
 from layerkit.zip_check import ReadZip, check_files
+from locks import PY312
+from zips import SITE, installed_files, zipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
