@@ -26,12 +26,13 @@ class Entry:
     """One declared dependency: its canonical name, its place, and how to read it.
 
     `read` returns one requirement, or several where the declaration has several ranges, and
-    raises ConfigError.
+    raises ConfigError. `direct` says that it may name a place on this machine instead of a range.
     """
 
     name: str
     origin: str
     read: Callable[[], tuple[Requirement, ...]]
+    direct: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

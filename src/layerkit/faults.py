@@ -12,7 +12,7 @@ from layerkit.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Faults", "nearest", "redact"]
+__all__ = ["Faults", "has_credentials", "nearest", "redact"]
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
@@ -20,6 +20,11 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 def redact(text: str) -> str:
     """Return the text with the user and password of every address in it replaced by stars."""
     return _CREDENTIALS.sub("****@", text)
+
+
+def has_credentials(text: str) -> bool:
+    """Say whether an address in the text carries a user or a password."""
+    return _CREDENTIALS.search(text) is not None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from layerkit.requirement import Requirement, canonical, direct, local, path_of,
 from layerkit.text_files import decode, read_bytes, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 __all__ = ["file_digest", "folder_digest", "is_buildable", "name_of", "nameless"]
 
@@ -94,14 +94,15 @@ def file_digest(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path, left_out: Collection[Path] = ()) -> str:
     """Return a sha256 over the names and contents of all that can go into the folder's wheel.
 
     Left out are version control, caches, environments and what builds leave behind. A link
-    counts as the text it points to, so that no loop and nothing outside is followed.
+    counts as the text it points to, so that no loop and nothing outside is followed. `left_out`
+    are absolute paths below it that do not count either, such as where layerkit itself writes.
     """
     total = hashlib.sha256()
-    for name, path in sorted(_files(str(folder), "")):
+    for name, path in sorted(_files(str(folder), "", frozenset(map(str, left_out)))):
         total.update(name.encode("utf-8", "surrogateescape") + b"\0")
         if path.is_symlink():
             total.update(b"link " + os.fsencode(path.readlink()) + b"\0")
@@ -110,16 +111,16 @@ def folder_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _files(folder: str, prefix: str) -> Iterator[tuple[str, Path]]:
+def _files(folder: str, prefix: str, left_out: frozenset[str]) -> Iterator[tuple[str, Path]]:
     """Yield (path relative to the top, with slashes; path) of every file and link below."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name in _LEFT_OUT or entry.name.endswith(_LEFT_OUT_ENDINGS):
                 continue
-            if not prefix and entry.name in _LEFT_OUT_AT_TOP:
+            if (not prefix and entry.name in _LEFT_OUT_AT_TOP) or entry.path in left_out:
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from _files(entry.path, f"{prefix}{entry.name}/")
+                yield from _files(entry.path, f"{prefix}{entry.name}/", left_out)
             elif entry.is_symlink() or entry.is_file():
                 yield prefix + entry.name, Path(entry.path)
 

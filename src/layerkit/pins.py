@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from layerkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from layerkit.requirement import Pin
 
@@ -16,20 +16,26 @@ __all__ = ["environment_only", "hashes_of", "newest_first"]
 
 # The parts of a marker that speak of extras or groups, in each lock's way.
 _CHOICE = re.compile(
-    r"""(?:extra\s*[!=]=\s*|["'][^"']*["']\s+(?:not\s+)?in\s+(?:extras|dependency_groups)\b)(?:["'][^"']*["'])?"""
+    r"""(?P<name>["'][^"']*["'])\s+(?P<not>not\s+)?in\s+(?:extras|dependency_groups)\b"""
+    r"""|extra\s*(?P<unequal>!)?==?\s*(?P<extra>["'][^"']*["'])"""
 )
-_ALWAYS = 'python_version >= "0"'
+_TRUE, _FALSE = 'python_version >= "0"', 'python_version < "0"'
 
 
-def environment_only(marker: str | None) -> str | None:
-    """Return the marker with what it says of extras and groups taken as true.
+def environment_only(marker: str | None, chosen: Collection[str] | None = None) -> str | None:
+    """Return the marker with what it says of extras and groups decided, so that only the environment is left.
 
-    A pin for an extra that nobody asks for does no harm, since nothing then asks for the package.
+    `chosen` names the extras and groups that are wanted. Without it everything said of them counts
+    as true: a pin for an extra that nobody asks for does no harm, since nothing then asks for it.
     """
-    if not marker or _CHOICE.search(marker) is None:
-        return marker or None
-    rest = _CHOICE.sub(_ALWAYS, marker)
-    return None if rest == _ALWAYS else rest
+
+    def decided(match: re.Match[str]) -> str:
+        name = (match["name"] or match["extra"]).strip("\"'")
+        denied = bool(match["not"] or match["unequal"])
+        return _TRUE if chosen is None or (name in chosen) != denied else _FALSE
+
+    rest = _CHOICE.sub(decided, marker or "")
+    return None if rest in {"", _TRUE} else rest
 
 
 def hashes_of(files: Iterable[Mapping[str, Any]]) -> frozenset[str]:

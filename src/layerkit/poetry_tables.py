@@ -114,7 +114,8 @@ class _Reader:
             for index, item in enumerate(value if isinstance(value, list) else [value]):
                 origin = f"{self.shown}: {path}.{name}" + (f"[{index}]" if several else "")
                 read = partial(_read, name, item, origin, self.file.parent)
-                entries.append(Entry(canonical(name), origin, read))
+                placed = isinstance(item, dict) and not item.keys().isdisjoint({"path", "file"})
+                entries.append(Entry(canonical(name), origin, read, placed))
         return tuple(entries)
 
     def optional(self, key: str) -> frozenset[str]:
@@ -175,7 +176,9 @@ class _Reader:
         """Yield the standard entries with what Poetry's table says of them."""
         for entry in standard:
             more = tuple(other for other in main if other.name == entry.name)
-            yield Entry(entry.name, entry.origin, partial(_enriched, entry, more)) if more else entry
+            direct = entry.direct or any(other.direct for other in more)
+            read = partial(_enriched, entry, more)
+            yield Entry(entry.name, entry.origin, read, direct) if more else entry
 
     def indexes(self, notes: list[str]) -> Iterator[str]:
         """Yield uv's arguments for [[tool.poetry.source]].

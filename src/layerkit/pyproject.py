@@ -137,7 +137,9 @@ class _Reader:
         elif match[2] and self.is_own(match[1]):
             yield from self.own_extras(item, match[2], origin, seen)
         else:
-            yield Entry(canonical(match[1]), origin, partial(self.read, item, origin))
+            name = canonical(match[1])
+            direct = name in self.sources.sources or "@" in item
+            yield Entry(name, origin, partial(self.read, item, origin), direct)
 
     def read(self, text: str, origin: str) -> tuple[Requirement, ...]:
         """Read one string, with uv's source in its place where there is one."""

@@ -112,6 +112,17 @@ def narrowed(requirement: Requirement, marker: str | None) -> Requirement:
     return replace(requirement, text=f"{head.rstrip()} ; {both}", marker=both)
 
 
+def with_extras(requirement: Requirement, extras: tuple[str, ...]) -> Requirement:
+    """Return the requirement with these extras as well as its own."""
+    both = tuple(dict.fromkeys((*requirement.extras, *extras)))
+    if both == requirement.extras:
+        return requirement
+    match = _REQUIREMENT.match(requirement.text)
+    rest = match["rest"] if match else ""
+    text = f"{requirement.name}[{','.join(both)}]{' ' if rest[:1] in {'@', ';', '('} else ''}{rest}"
+    return replace(requirement, text=text, extras=both)
+
+
 def parse(text: str, origin: str, base: Path, *, hashes: tuple[str, ...] = ()) -> Requirement:
     """Read a PEP 508 requirement; relative paths in it start from `base`.
 

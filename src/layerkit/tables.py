@@ -1,0 +1,107 @@
+"""Read a TOML table key by key: the right type, or a fault with the key's path."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from layerkit.faults import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from layerkit.faults import Faults
+
+Word = TypeVar("Word", bound=str)
+
+__all__ = ["Table", "joined"]
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_KINDS = {
+    str: "a string",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+    int: "a number",
+    float: "a number",
+}
+
+
+def joined(path: str, key: str) -> str:
+    """Return the path of a key, quoted as TOML wants it."""
+    return f"{path}.{key}" if _BARE.fullmatch(key) else f'{path}."{key}"'
+
+
+class Table:
+    """One table and its path, such as `pyproject.toml: tool.layerkit.layers`."""
+
+    def __init__(self, value: Any, path: str, faults: Faults, known: Collection[str] | None = None) -> None:
+        """Take the table; a wrong type and, where `known` names the keys, unknown keys are faults."""
+        self.path, self.faults = path, faults
+        self.values: dict[str, Any] = value if isinstance(value, dict) else {}
+        if not isinstance(value, dict):
+            self.wrong(path, value, "a table")
+        for key in self.values:
+            if known is not None and key not in known:
+                self.faults.add(joined(path, key), f"there is no such key{nearest(key, known)}")
+
+    def wrong(self, path: str, value: Any, wanted: str) -> None:
+        """Note that a value has the wrong type."""
+        self.faults.add(path, f"this is {_KINDS.get(type(value), 'a date')}, and has to be {wanted}")
+
+    def at(self, key: str) -> str:
+        """Return the path of a key."""
+        return joined(self.path, key)
+
+    def string(self, key: str) -> str | None:
+        """Return a string that is not empty, or None where the key is absent or wrong."""
+        value = self.values.get(key)
+        if value is None or (isinstance(value, str) and value):
+            return value
+        self.wrong(self.at(key), value, "a string") if value != "" else self.faults.add(
+            self.at(key), "this is empty"
+        )
+        return None
+
+    def choice(self, key: str, known: tuple[Word, ...]) -> Word | None:
+        """Return one of the known words."""
+        value = self.string(key)
+        if value is None:
+            return None
+        for word in known:
+            if word == value:
+                return word
+        self.faults.add(self.at(key), f"{value!r} is none of {', '.join(known)}{nearest(value, known)}")
+        return None
+
+    def flag(self, key: str) -> bool:
+        """Return a boolean; false where the key is absent."""
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            self.wrong(self.at(key), value, "true or false")
+        return value is True
+
+    def strings(self, key: str) -> list[tuple[str, str]] | None:
+        """Return (path, string) for each item of a list, or None where the key is absent."""
+        if key not in self.values:
+            return None
+        return list(self._strings(self.values[key], self.at(key)))
+
+    def _strings(self, value: Any, path: str) -> Iterator[tuple[str, str]]:
+        if not isinstance(value, list):
+            self.wrong(path, value, "a list of strings")
+            return
+        for index, item in enumerate(value):
+            if isinstance(item, str) and item.strip():
+                yield f"{path}[{index}]", item.strip()
+            elif isinstance(item, str):
+                self.faults.add(f"{path}[{index}]", "this is empty")
+            else:
+                self.wrong(f"{path}[{index}]", item, "a string")
+
+    def tables(self, key: str) -> Iterator[tuple[str, str, Any]]:
+        """Yield (key, path, value) of each entry of a table of tables; nothing where it is absent."""
+        if key in self.values:
+            inner = Table(self.values[key], self.at(key), self.faults)
+            for name, value in inner.values.items():
+                yield name, inner.at(name), value
