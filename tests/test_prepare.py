@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from factory import digest, make_wheel
 
+from factory import digest, make_wheel
 from layerkit import prepare as module
 from layerkit.archive import Run, compose
 from layerkit.errors import WheelError
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
 PY312 = target("py312")
 SITE = "python/lib/python3.12/site-packages"
 INFO = f"{SITE}/demo-1.0.dist-info"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
 
 
 def made(built: BuiltWheel, store: Store, layout: Layout = "versioned", on: Target = PY312) -> PreparedWheel:

@@ -6,8 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from factory import Row, digest, make_wheel
 
+from factory import Row, digest, make_wheel
 from layerkit.archive import Archive, ArchiveError
 from layerkit.errors import StorageError, WheelError
 from layerkit.wheel import Wheel, file_sha256, verify
