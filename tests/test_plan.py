@@ -23,6 +23,13 @@ def test_why_is_the_shortest_chain_and_ties_go_by_name() -> None:
     assert left_out.why["six"] == ("boto3", "botocore", "python-dateutil", "six")
 
 
+def test_why_of_a_package_that_is_held_leads_through_what_needs_it_and_not_through_the_runtimes_sdk() -> None:
+    packages = SDK | {"tools 1": ["powertools"], "powertools 3": ["jmespath<2"]}
+    made = planned(project({"aws": ["boto3"], "web": ["tools"]}), lock(packages))
+    assert made.why["jmespath"] == ("tools", "powertools", "jmespath")
+    assert made.why["s3transfer"] == ("boto3", "s3transfer")
+
+
 def test_sizes_are_sums_and_code_counts() -> None:
     sizes = {
         "numpy": Size(10, 100),

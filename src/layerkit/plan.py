@@ -245,13 +245,17 @@ def _reason(name: str, chain: Sequence[str], rules: Rules, target: Target, *, ro
 
 
 def _why(closures: Mapping[str, Closure]) -> dict[str, tuple[str, ...]]:
-    """Return the shortest chain to each package, over all layers; the same length goes by layer order."""
+    """Return the shortest chain to each package, over all layers; the same length goes by layer order.
+
+    What a layer holds is there for those that need it, and not for an SDK that is left out.
+    """
     chains: dict[str, tuple[str, ...]] = {}
-    for each in closures.values():
-        left = {name: chain for name, (_, chain) in each.left.items()}
-        for name, chain in [*each.needed.items(), *left.items()]:
-            if name not in chains or len(chain) < len(chains[name]):
-                chains[name] = chain
+    needed = [item for each in closures.values() for item in each.needed.items()]
+    held = {name for name, _ in needed}
+    left = [(name, chain) for each in closures.values() for name, (_, chain) in each.left.items()]
+    for name, chain in [*needed, *(item for item in left if item[0] not in held)]:
+        if name not in chains or len(chain) < len(chains[name]):
+            chains[name] = chain
     return dict(sorted(chains.items()))
 
 
