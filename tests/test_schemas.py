@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+import jsonschema
+import pytest
+
+import small
+from layerkit import errors, report, target
+from layerkit.archive import ArchiveError, Problem
+from layerkit.build import Built
+from layerkit.check import check_plan
+from layerkit.cli import run
+from layerkit.findings import CODES, finding
+from layerkit.manifest import Manifest
+from layerkit.schemas import names, schema
+from layerkit.store import Store
+from layerkit.tree import tree_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+COMMANDS = ("build", "cache", "check", "error", "lock", "plan", "runtimes", "tree")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> small.Small:
+    return small.build(tmp_path_factory.mktemp("schemas") / "here")
+
+
+def check(name: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Validate what a command prints, after the journey through JSON; return it."""
+    printed: dict[str, Any] = json.loads(json.dumps({"schema": f"layerkit/{name}/1", **document}))
+    validator = jsonschema.Draft202012Validator(schema(name), format_checker=jsonschema.FormatChecker())
+    assert [f"{list(fault.path)}: {fault.message}" for fault in validator.iter_errors(printed)] == []
+    return printed
+
+
+def refused(name: str, document: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"schema": f"layerkit/{name}/1", **document}, schema(name))
+
+
+def subschemas(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if "properties" in value and isinstance(value.get("type"), str):
+            yield value
+        for inner in value.values():
+            yield from subschemas(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from subschemas(inner)
+
+
+def test_there_is_one_for_the_manifest_and_for_every_command() -> None:
+    assert names() == tuple(sorted((*COMMANDS, "manifest")))
+    with pytest.raises(KeyError):
+        schema("../manifest")
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "manifest"])
+def test_each_is_a_schema_that_lets_nothing_unknown_pass(name: str) -> None:
+    found = schema(name)
+    jsonschema.Draft202012Validator.check_schema(found)
+    assert found["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert found["$id"] == f"urn:layerkit:schema:{name}:1"
+    assert found["properties"]["schema"]["const"] == f"layerkit/{name}/1"
+    for inner in subschemas(found):
+        assert inner["additionalProperties"] is False, inner
+        assert set(inner["required"]) <= set(inner["properties"]), inner
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "manifest"])
+def test_each_refers_to_all_of_its_definitions_and_to_no_other(name: str) -> None:
+    found = schema(name)
+    text = json.dumps(found)
+    for definition in found["$defs"]:
+        assert f'"#/$defs/{definition}"' in text
+    for reference in text.split('"$ref": "')[1:]:
+        assert reference.partition('"')[0].removeprefix("#/$defs/") in found["$defs"]
+
+
+def test_manifest_and_its_values_have_the_same_fields() -> None:
+    found = schema("manifest")
+    compared: list[Any] = []
+
+    def resolved(described: dict[str, Any]) -> dict[str, Any]:
+        """Follow references, into the items of a list and into the form beside null."""
+        if "$ref" in described:
+            return resolved(found["$defs"][described["$ref"].rpartition("/")[2]])
+        if "oneOf" in described:
+            return resolved(described["oneOf"][0])
+        return resolved(described["items"]) if "items" in described else described
+
+    def compare(kind: Any, described: dict[str, Any]) -> None:
+        kind = next(filter(dataclasses.is_dataclass, (kind, *get_args(kind))), None)
+        if kind is None:
+            return
+        described = resolved(described)
+        fields = {field.name for field in dataclasses.fields(kind)}
+        assert fields == set(described["properties"]) == set(described["required"]), kind
+        compared.append(kind)
+        for name, hint in get_type_hints(kind).items():
+            compare(hint, described["properties"][name])
+
+    compare(Manifest, found)
+    assert len(set(compared)) == 13
+
+
+def test_manifest_of_a_build(built: small.Small) -> None:
+    printed = json.loads(built.manifest.text())
+    jsonschema.validate(printed, schema("manifest"))
+    for change in ({"schema": "layerkit/manifest/2"}, {"layout": "odd"}, {"extra": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(printed | change, schema("manifest"))
+
+
+@pytest.mark.parametrize("unchanged", [True, False])
+def test_build(built: small.Small, *, unchanged: bool) -> None:
+    one = Built(manifest=built.manifest, path=built.output / "m.json", unchanged=unchanged)
+    check("build", {"targets": [one.as_json()]})
+    check("build", {"targets": []})
+    refused("build", {"targets": [one.as_json() | {"target": "py312"}]})
+
+
+def test_lock(built: small.Small) -> None:
+    check("lock", {"targets": [report.lock_json(built.lock)]})
+
+
+def test_plan(built: small.Small) -> None:
+    printed = check("plan", {"targets": [built.plan.as_json()]})
+    assert printed["targets"][0]["why"]["jinja2"] == ["flask", "jinja2"]
+
+
+def test_check(built: small.Small) -> None:
+    whole = check_plan(built.plan, built.lock)
+    assert check("check", {"targets": [whole.as_json()]})["targets"][0]["passed"]
+    every = tuple(finding(code, "here", "text", "fix") for code in CODES)
+    full = check("check", {"targets": [replace(whole, findings=every).as_json()]})
+    assert not full["targets"][0]["passed"]
+
+
+def test_tree(built: small.Small, tmp_path: Path) -> None:
+    from layerkit.lock import write
+
+    lock = write(tmp_path / "pylock.toml", built.lock.target, built.lock.packages, built.lock.sdk, "", ())
+    sizes = {"flask": 100}
+    down = tree_of(lock, sizes, {"flask": "requirements.txt:1"}, None)
+    up = tree_of(lock, sizes, {}, "six")
+    printed = check("tree", {"targets": [down, up]})
+    assert printed["targets"][1]["tree"][0]["dependencies"][0]["package"] == "flask"
+
+
+def test_runtimes() -> None:
+    check("runtimes", target.facts())
+
+
+def test_error() -> None:
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and kind is not errors.LayerkitError
+    ]
+    assert len(kinds) == 9
+    for kind in kinds:
+        check("error", kind("it broke").as_json())
+        check("error", kind("it broke", where="here", fix="mend it").as_json())
+    problems = [
+        Problem(case="name-twice", text="is there twice", member="a"),
+        Problem(case="odd", text="is odd"),
+    ]
+    check("error", ArchiveError("a.whl", problems).as_json())
+    refused("error", errors.UsageError("it broke").as_json() | {"traceback": "..."})
+
+
+@pytest.mark.parametrize(
+    "command", [["dir"], ["size"], ["prune", "--max-size", "1GB"], ["clean"]], ids=lambda words: words[0]
+)
+def test_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    monkeypatch.setenv("LAYERKIT_CACHE", str(tmp_path))
+    with Store(tmp_path).publish("wheels", "0" * 64, ".whl") as path:
+        path.write_bytes(b"wheel")
+    assert run(["cache", *command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert check("cache", printed) == printed
+
+
+def test_failing_command_prints_an_error_and_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["cache", "prune", "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert check("error", printed) == printed
+    assert printed["exit_code"] == code == 2
