@@ -176,8 +176,8 @@ def _from_netrc(url: str, user: str | None, environment: Mapping[str, str]) -> I
         entry = netrc.netrc(str(path)).authenticators(host)
     except (OSError, ValueError, netrc.NetrcParseError):
         return
-    if entry is not None and user in (None, entry[0]):
-        yield Auth(user=entry[0] or "", password=entry[2] or "", source=str(path))
+    if entry is not None and entry[2] and user in (None, entry[0]):
+        yield Auth(user=entry[0] or "", password=entry[2], source=str(path))
 
 
 def _from_uv_store(url: str, user: str | None, environment: Mapping[str, str]) -> Iterator[Auth]:

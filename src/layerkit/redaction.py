@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _USER = re.compile(r"(?<=://)[^/?#\s]*@")
+# What is shown errs on the side of hiding: a password whose ? or # should have been encoded goes too.
+_PERHAPS_USER = re.compile(r"(?<=://)[^/\s]*@")
 _QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#]*")
 
 
@@ -15,4 +17,4 @@ def strip_credentials(text: str) -> str:
 
 def redact(text: str) -> str:
     """Return a text fit to be shown: no user, no password, no query, which may hold a signature."""
-    return _QUERY.sub(r"\1?...", strip_credentials(text))
+    return _QUERY.sub(r"\1?...", _PERHAPS_USER.sub("", text))
