@@ -333,7 +333,6 @@ def test_several_processes_prepare_once(tmp_path: Path, store: Store) -> None:
 
 
 def test_threads_share_one_prepared_wheel(tmp_path: Path, store: Store) -> None:
-    made(make_wheel(tmp_path, "other"), store)
     built = full_wheel(tmp_path)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: made(built, store), range(8)))
