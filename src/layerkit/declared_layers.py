@@ -7,7 +7,6 @@ and `nodeps`: its own wheel alone, where it can be built.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layerkit.faults import nearest
@@ -29,15 +28,16 @@ _MOST_CHARACTERS = 140
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 
 
-@dataclass(slots=True)
 class Layers:
     """What a project is laid out in; `places` says where each name was declared."""
 
-    layers: dict[str, LayerSpec] = field(default_factory=dict)
-    functions: list[FunctionSpec] = field(default_factory=list)
-    stacks: list[Stack] = field(default_factory=list)
-    places: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        """Begin with nothing; the laying out adds to it."""
+        self.layers: dict[str, LayerSpec] = {}
+        self.functions: list[FunctionSpec] = []
+        self.stacks: list[Stack] = []
+        self.places: dict[str, str] = {}
+        self.notes: list[str] = []
 
 
 def lay_out(config: Config, declared: Declared, root: Path, shown: str, faults: Faults) -> Layers:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layerkit.errors import ConfigError
@@ -29,15 +27,18 @@ def has_credentials(text: str) -> bool:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the known word that is most like this one, else nothing."""
+    import difflib
+
     found = difflib.get_close_matches(word, sorted(known), n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
-@dataclass(slots=True)
 class Faults:
     """The faults found so far. Reading goes on after each, `check` ends it."""
 
-    found: list[ConfigError] = field(default_factory=list)
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.found: list[ConfigError] = []
 
     def add(self, where: str, what: str, *, fix: str | None = None) -> None:
         """Note a fault with its place, such as `pyproject.toml: tool.layerkit.sdk`."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerkit import pyproject
 from layerkit.declared import Declared, entries_of
@@ -23,8 +22,7 @@ _LOOKED_FOR = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(NamedTuple):
     """Where a project's declarations were found.
 
     `tables` is the folder's pyproject.toml, as far as it has a say. `tool` says whose lock comes
@@ -33,7 +31,7 @@ class Source:
 
     root: Path
     declared: Declared
-    tables: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, Any]
     tool: str | None = None
 
 

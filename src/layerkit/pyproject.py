@@ -9,7 +9,6 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from layerkit import requirements_txt
 from layerkit.declared import Declared, Entry, entries_of, read_entries
 from layerkit.faults import nearest
 from layerkit.requirement import canonical, narrowed, parse
@@ -220,6 +219,8 @@ class _Reader:
                 fix="list them in project.dependencies",
             )
             return ()
+        from layerkit import requirements_txt
+
         found: list[Requirement] = []
         for name in names:
             read = requirements_txt.read(self.file.parent / name, self.root, self.faults)

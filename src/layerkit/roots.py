@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerkit.declared import read_entries
@@ -27,13 +26,12 @@ __all__ = ["Reader", "unnamed"]
 _BARE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?:\[(?P<extras>[^\]]*)\])?\s*(?:;\s*(?P<marker>.+))?")
 
 
-@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads the roots of layers against what a project declares."""
 
-    declared: Declared
-    root: Path
-    faults: Faults
+    def __init__(self, declared: Declared, root: Path, faults: Faults) -> None:
+        """Keep what names are looked up in."""
+        self.declared, self.root, self.faults = declared, root, faults
 
     def read(self, roots: Roots) -> tuple[Requirement, ...]:
         """Return the requirements that the roots of one layer come to, each once."""
