@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from layerkit.findings import Finding, finding
 from layerkit.target import facts
+from layerkit.version_set import admits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -143,19 +144,11 @@ def _missing(need: Dependency, where: str, wants: str, stack: _Stack) -> Finding
 
 
 def _fits(version: str, specifier: str) -> bool | None:
-    """Tell whether a version is inside a specifier set; None when that is not one.
-
-    As for pip, a version that PEP 440 does not know is inside no set that narrows anything.
-    """
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-    from packaging.version import InvalidVersion
-
+    """Tell whether a version is inside a specifier set; None when that is not one."""
     try:
-        return SpecifierSet(specifier).contains(version, prereleases=True)
-    except InvalidSpecifier:
+        return admits(specifier, version)
+    except ValueError:
         return None
-    except InvalidVersion:
-        return False
 
 
 def _extras(stack: _Stack) -> Iterator[Finding]:
