@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from factory import make_wheel
 
+from factory import make_wheel
 from layerkit.archive import Archive
 from layerkit.errors import ConfigError, LayerkitError, StorageError, WheelError
 from layerkit.layer import BuiltLayer, compose_layers
@@ -253,6 +254,24 @@ def test_output_folder_that_is_a_file(bench: Bench) -> None:
     bench.out.touch()
     with pytest.raises(StorageError, match="is a file; move it away"):
         bench.one("demo")
+
+
+def test_disk_that_fills_up_while_a_zip_is_written(bench: Bench) -> None:
+    bench.wheel("demo", {"demo.py": os.urandom(100_000)})
+    bench.wheel("tiny", {"tiny.py": ""})
+    old = bench.compose(None, big=("tiny",))[0].path
+    content = old.read_bytes()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(StorageError) as caught:
+            bench.compose(None, big=("demo",))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.where == str(old), "the file is called by its own name, not by the draft's"
+    assert "ulimit" in str(caught.value.fix)
+    assert old.read_bytes() == content
+    assert list(bench.out.iterdir()) == [old]
 
 
 def test_run_that_was_cut_after_it_was_opened(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

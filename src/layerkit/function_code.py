@@ -236,7 +236,9 @@ def _patterns(spec: FunctionSpec) -> tuple[list[Pattern], list[Pattern]]:
     include = [pattern for text in spec.include for pattern in read("include", text)]
     exclude = [pattern for text in (*DEFAULT_EXCLUDES, *spec.exclude) for pattern in read("exclude", text)]
     if faults:
-        raise ConfigError("; ".join(faults), where=f"functions.{spec.name}", fix="see docs/configuration.md")
+        raise ConfigError(
+            "; ".join(faults), where=f"functions.{spec.name}", fix="write them as in .gitignore"
+        )
     return include, exclude
 
 

@@ -30,6 +30,7 @@ _IN_THE_WAY = "one of the folders of that path is a file; move it away or write 
 _FIXES = {
     errno.ENOSPC: "free some space on that disk, or write to another one",
     errno.EDQUOT: "free some of your quota on that disk, or write to another one",
+    errno.EFBIG: "a file may not become so large here: see ulimit -f",
     errno.EACCES: _PERMISSION,
     errno.EPERM: _PERMISSION,
     errno.EROFS: "that file system is read-only; write to another one",
