@@ -105,7 +105,7 @@ def content(store: Store, ref: Ref) -> bytes:
 
 
 def leftovers(store: Store) -> list[Path]:
-    return [path for path in store.root.rglob(".*") if atomic.is_temporary(path.name)]
+    return [path for path in store.root.glob("wheels/*/.*") if atomic.is_temporary(path.name)]
 
 
 def refuse(store: Store, ref: Ref, kind: type[LayerkitError]) -> LayerkitError:
