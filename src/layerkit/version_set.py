@@ -1,9 +1,9 @@
 """Whether a version is inside a PEP 440 specifier set, mostly without importing `packaging`.
 
 The import costs a warm build a tenth of its time, and hardly any requirement needs it: where the
-numbers of the version and of a clause differ, they decide whatever suffix the version has (rc1,
-post0, +local), and where they are equal, a version without a suffix is the clause's own. All else
-(`===`, suffixes in a clause, epochs, an equal version with a suffix) is left to `packaging`.
+numbers of the version and of a clause differ, they decide, whatever suffixes there are (rc1, post0,
++local). Where they are equal, the answer is plain for a version without a suffix and for a post
+release. All else (`===`, epochs, equal numbers with other suffixes) is left to `packaging`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ import re
 
 __all__ = ["admits"]
 
-_CLAUSE = re.compile(r"\s*(~=|>=|<=|==|!=|<|>)\s*([0-9]+(?:\.[0-9]+)*)(\.\*)?\s*")
-_VERSION = re.compile(r"([0-9]+(?:\.[0-9]+)*)((?:\.?(?:a|b|rc|post|dev)[0-9]+)*(?:\+[a-z0-9.]+)?)")
+_NUMBERS = r"([0-9]+(?:\.[0-9]+)*)"
+_SUFFIX = r"((?:[.]?(?:a|b|rc|post|dev)[.]?[0-9]+)*)"
+_CLAUSE = re.compile(rf"\s*(~=|>=|<=|==|!=|<|>)\s*{_NUMBERS}(?:{_SUFFIX}|(\.\*))\s*")
+_VERSION = re.compile(rf"{_NUMBERS}({_SUFFIX}(?:\+[a-z0-9.]+)?)")
+_POST = re.compile(r"\.post[0-9]+")
+# Which comparisons hold for a version that is smaller, larger, equal, and a post release of the bound.
 _SMALLER, _LARGER = frozenset({"<", "<=", "!="}), frozenset({">", ">=", "!="})
-_EQUAL = frozenset({">=", "<=", "==", "~="})
+_EQUAL, _AFTER = frozenset({">=", "<=", "==", "~="}), frozenset({">=", "!=", "~="})
 
 
 def admits(specifier: str, version: str) -> bool:
@@ -44,20 +48,27 @@ def admits(specifier: str, version: str) -> bool:
 
 def _verdict(clause: re.Match[str], version: re.Match[str]) -> bool | None:
     """Return what the numbers say of one clause; None where they do not decide."""
-    comparison, wildcard = clause[1], clause[3]
+    comparison, suffix, wildcard = clause[1], clause[3], clause[4]
     bound, numbers = _numbers(clause[2]), _numbers(version[1])
     if wildcard:
         same = _filled(numbers, len(bound))[: len(bound)] == bound
         return {"==": same, "!=": not same}.get(comparison)
-    if comparison == "~=" and len(bound) == 1:
+    if comparison == "~=" and (suffix or len(bound) == 1):
         return None
     width = max(len(bound), len(numbers))
     left, right = _filled(numbers, width), _filled(bound, width)
     if left == right:
-        return None if version[2] else comparison in _EQUAL
+        return None if suffix else _verdict_on_equal(comparison, version[2])
     if comparison == "~=":
         return left > right and left[: len(bound) - 1] == bound[:-1]
     return comparison in (_LARGER if left > right else _SMALLER)
+
+
+def _verdict_on_equal(comparison: str, suffix: str) -> bool | None:
+    """Return the verdict for a version that has the bound's numbers, and this suffix."""
+    if not suffix:
+        return comparison in _EQUAL
+    return comparison in _AFTER if _POST.fullmatch(suffix) else None
 
 
 def _numbers(text: str) -> tuple[int, ...]:
