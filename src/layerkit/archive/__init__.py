@@ -5,13 +5,13 @@ they are, and new bytes) into a *run*: finished zip members back to back, ready 
 joins runs into a layer without inflating anything; `write_zip` writes a small zip of new bytes.
 """
 
-from layerkit.archive.compose import Composed, compose, write_zip
 from layerkit.archive.member import Member
 from layerkit.archive.names import fold
 from layerkit.archive.pieces import Piece
 from layerkit.archive.problems import ArchiveError, Problem
 from layerkit.archive.reader import Archive
 from layerkit.archive.run import Entry, Run, write_run
+from layerkit.archive.zips import Composed, compose, write_zip
 
 __all__ = [
     "Archive",

@@ -124,7 +124,6 @@ def _check_place(fd: int, start: int, length: int, directory_end: int) -> None:
         return
     shifted = directory_end - length
     # The whole archive moved: offsets count from behind something that was put before it.
-    moved = shifted > start and (not length or os.pread(fd, 4, shifted) == CENTRAL_MAGIC)
-    if moved:
+    if shifted > start and os.pread(fd, 4, shifted - start) in (LOCAL_MAGIC, END_MAGIC):
         raise EndingError("bytes-before", f"has {shifted - start} bytes before its first entry")
     raise EndingError("directory-misplaced", "has its central directory elsewhere than its end record says")

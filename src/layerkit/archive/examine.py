@@ -147,14 +147,13 @@ class _Walk:
         _, _, _, flags, method, _, _, crc, packed, size, _, _, _, disk, _, attributes, offset = values
         name = self.name(raw_name, flags)
         shared = head[SHARED_IN_CENTRAL]
-        if extra:
+        if extra or MAX32 in (size, packed, offset):
+            shared = b""  # a second look at the local header, which has extra fields of its own
             try:
                 zip64 = fields(extra, raw_name).get(EXTRA_ZIP64)
                 size, packed, offset = widen((size, packed, offset), zip64)
             except ExtraError as bad:
                 self.complain(bad.case, bad.text, name)
-        elif MAX32 in (size, packed, offset):
-            self.complain("zip64-dishonest", "has a ZIP64 size or offset that is not there", name)
         if flags & ~KNOWN_FLAGS or method not in (STORED, DEFLATED) or disk:
             self.unreadable(name, flags, method, disk)
         entry = _Entry(
@@ -223,8 +222,8 @@ class _Walk:
         entry.data = entry.offset + LOCAL.size + name_length + extra_length
         entry.end = entry.data + entry.packed
         same = head[SHARED_IN_LOCAL] == entry.shared and head[LOCAL.size :] == entry.raw_name
-        # What is equal, whole and says all of itself needs no second look; nearly all wheels end here.
-        if not same or extra_length or entry.flags & DESCRIPTOR or MAX32 in (entry.size, entry.packed):
+        # What is equal and says all of itself needs no second look; nearly all wheels end here.
+        if not same or extra_length or entry.flags & DESCRIPTOR:
             self.compare(entry, head, extra_length)
         if entry.end > self.ending.start:
             self.complain("overlap", "reaches into the central directory", entry.name)
@@ -232,7 +231,7 @@ class _Walk:
 
     def compare(self, entry: _Entry, head: bytes, extra_length: int) -> None:
         """Name every way in which a local header differs from its central record."""
-        _, _, flags, method, _, _, crc, packed, size, _, _ = LOCAL.unpack_from(head)
+        _, _, flags, method, _, _, crc, packed, size, name_length, _ = LOCAL.unpack_from(head)
         extra = os.pread(self.fd, extra_length, entry.data - extra_length)
         try:
             zip64 = fields(extra, entry.raw_name).get(EXTRA_ZIP64)
@@ -245,7 +244,7 @@ class _Walk:
         differs = {
             "flags": (flags ^ entry.flags) & ~LEVEL,
             "method": method != entry.method,
-            "name": head[LOCAL.size :] != entry.raw_name or head[SHARED_IN_LOCAL][-2:] != entry.shared[-2:],
+            "name": head[LOCAL.size :] != entry.raw_name or name_length != len(entry.raw_name),
             "CRC": crc not in (entry.crc, *late),
             "packed size": packed not in (entry.packed, *late),
             "size": size not in (entry.size, *late),
@@ -258,9 +257,9 @@ class _Walk:
     def neighbours(self, entries: list[_Entry]) -> None:
         """Check that the entries, in the order of their bytes, fill the file from its first byte on."""
         entries = [entry for entry in entries if entry.offset < self.ending.start]
-        starts = [entry.offset for entry in entries[1:]] + [self.ending.start]
+        starts = (*(entry.offset for entry in entries), self.ending.start)
         at = 0
-        for entry, following in zip(entries, starts, strict=True):
+        for entry, following in zip(entries, starts[1:], strict=True):
             self.seam(at, entry.offset, entry.name)
             if entry.end and entry.flags & DESCRIPTOR:
                 entry.end += self.descriptor(entry, following - entry.end)

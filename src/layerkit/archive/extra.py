@@ -42,13 +42,19 @@ def fields(extra: bytes, name: bytes) -> dict[int, bytes]:
 def widen(values: tuple[int, ...], zip64: bytes | None) -> tuple[int, ...]:
     """Replace each 32-bit value that is all ones by the next 64-bit one of the ZIP64 field (4.5.3).
 
-    The field must be there exactly when needed and hold exactly what is needed: readers that
-    take more or less of it see another archive.
+    The field must hold exactly what is needed: readers that take more or less of it see another
+    archive. Where nothing is needed it may repeat what the header says (Bazel writes wheels so,
+    protobuf's among them), since every reader then sees the same.
     """
     full = values.count(MAX32)
     if zip64 is None and not full:
         return values
-    if zip64 is None or not full or len(zip64) != 8 * full:
-        raise ExtraError("zip64-dishonest", "has a ZIP64 field that does not fit its header")
-    wide = iter(unpack(f"<{full}Q", zip64))
-    return tuple(next(wide) if value == MAX32 else value for value in values)
+    count, odd = divmod(len(zip64 or b""), 8)
+    if zip64 and not odd:
+        wide = unpack(f"<{count}Q", zip64)
+        if not full and wide == values[:count]:
+            return values
+        if full == count:
+            needed = iter(wide)
+            return tuple(next(needed) if value == MAX32 else value for value in values)
+    raise ExtraError("zip64-dishonest", "has a ZIP64 field that does not fit its header")

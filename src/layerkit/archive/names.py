@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 _MAX_COMPONENT = 255  # NAME_MAX of the file systems that Lambda and hosts use, in bytes
 _MAX_PATH = 1024  # PATH_MAX of macOS, the smallest of the systems we run on, in bytes
 # A component ends in neither dot nor space, which also rules out `.` and `..`. The first one is no drive.
-_COMPONENT = r"[^/\\\x00-\x1f\x7f-\x9f]{0,254}[^/\\\x00-\x1f\x7f-\x9f. ]"
+_NEVER = r"/\\\x00-\x1f\x7f-\x9f\ud800-\udfff"
+_COMPONENT = rf"[^{_NEVER}]{{0,254}}[^{_NEVER}. ]"
 _GOOD = re.compile(rf"(?![A-Za-z]:){_COMPONENT}(?:/{_COMPONENT})*\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DRIVE = re.compile("[A-Za-z]:")
 
 
@@ -50,6 +52,7 @@ def _why_bad(name: str) -> tuple[str, str]:
     reasons = (
         (not name, "name-empty", "has an empty name"),
         (_CONTROL.search(name), "name-control", "has a control character in its name"),
+        (_SURROGATE.search(name), "name-not-utf8", "has a name that UTF-8 cannot say"),
         ("\\" in name, "name-backslash", "has a backslash in its name"),
         (name.startswith("/"), "name-absolute", "has an absolute path"),
         (_DRIVE.match(name), "name-drive", "begins with a drive letter"),
@@ -76,14 +79,13 @@ def collisions(names: Iterable[str]) -> Iterator[Problem]:
     files = {key for key, name in zip(keys, names, strict=True) if not name.endswith("/")}
     if len(set(keys)) == len(keys) and files.isdisjoint(folders):
         return
-    first: dict[str, str] = {}
-    for key, name in zip(keys, names, strict=True):
-        other = first.setdefault(key, name)
+    first: dict[str, int] = {}
+    for index, (key, name) in enumerate(zip(keys, names, strict=True)):
         if key in folders and not name.endswith("/"):
             yield Problem(case="file-and-folder", text="is a file and a folder at once", member=name)
-        # `is` tells the first one from its twin, however equal their spelling.
-        if other is not name:
-            yield _collision(other, name)
+        other = first.setdefault(key, index)
+        if other != index:
+            yield _collision(names[other], name)
 
 
 def _folders(keys: Iterable[str]) -> set[str]:

@@ -127,7 +127,7 @@ class Archive:
                 raise self._behind(member)
             rest, full = raw, True
             # zlib may hold back output when it has taken all input: a full chunk asks for another one.
-            while rest or full:
+            while (rest or full) and not inflate.eof:
                 try:
                     chunk = inflate.decompress(rest, CHUNK)
                 except zlib.error as error:

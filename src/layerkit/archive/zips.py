@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _NOTHING: Mapping[int, frozenset[str]] = MappingProxyType({})
 _NEEDS_ZIP64 = 45  # version 4.5
+WIDE = MAX32  # the first offset or length that needs its ZIP64 form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +131,7 @@ def _records(run: Run, left_out: frozenset[str], base: int) -> Iterator[bytes]:
 
 def _moved(record: bytes, offset: int) -> bytes:
     """Return a central record with another offset: 64 bits wide, in an extra field, where it must be."""
-    if offset < MAX32:
+    if offset < WIDE:
         return record[:CENTRAL_OFFSET] + OFFSET.pack(offset) + record[CENTRAL.size :]
     extra = EXTRA.pack(EXTRA_ZIP64, 8) + offset.to_bytes(8, "little")
     wide = bytearray(record)
@@ -143,9 +144,9 @@ def _moved(record: bytes, offset: int) -> bytes:
 def _end(start: int, length: int, entries: int) -> bytes:
     """Return the end record of a zip, with its ZIP64 forms before it where they are needed."""
     wide = b""
-    if entries > MAX16 or start >= MAX32 or length >= MAX32:
+    if entries > MAX16 or start >= WIDE or length >= WIDE:
         values = (entries, entries, length, start)
         wide = END64.pack(END64_MAGIC, END64_REST, MADE_BY, _NEEDS_ZIP64, 0, 0, *values)
         wide += LOCATOR.pack(LOCATOR_MAGIC, 0, start + length, 1)
-        entries, length, start = min(entries, MAX16), min(length, MAX32), min(start, MAX32)
+        entries, length, start = min(entries, MAX16), MAX32, MAX32
     return wide + END.pack(END_MAGIC, 0, 0, entries, entries, length, start, 0)
