@@ -72,6 +72,7 @@ def read(path: Path, root: Path, requirements: Iterable[Requirement] = ()) -> tu
 
     try:
         return newest_first(pin_readers.pins(lock, path.name, where, requirements))
-    except (AttributeError, KeyError, TypeError) as error:
+    # What a reader stumbles over in a file that no tool wrote so; ValueError: a version that is none.
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"the lock is not as its tool writes it ({type(error).__name__}: {error})"
         raise ConfigError(what, where=where, fix="let the tool that wrote it write it again") from None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from layerkit.errors import ConfigError
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
@@ -45,7 +43,10 @@ def hashes_of(files: Iterable[Mapping[str, Any]]) -> frozenset[str]:
 
 
 def newest_first(pins: Iterable[Pin]) -> tuple[Pin, ...]:
-    """Return the pins by name; `packaging` is needed only where one name has several versions."""
+    """Return the pins by name; ValueError for a version that is none.
+
+    `packaging` is needed only where one name has several versions.
+    """
     groups: dict[str, list[Pin]] = {}
     for pin in pins:
         groups.setdefault(pin.name, []).append(pin)
@@ -53,11 +54,8 @@ def newest_first(pins: Iterable[Pin]) -> tuple[Pin, ...]:
     for name in sorted(groups):
         several = groups[name]
         if len(several) > 1:
-            from packaging.version import InvalidVersion, Version
+            from packaging.version import Version
 
-            try:
-                several.sort(key=lambda pin: Version(pin.version), reverse=True)
-            except InvalidVersion as error:
-                raise ConfigError(str(error), where=name) from None
+            several.sort(key=lambda pin: Version(pin.version), reverse=True)
         ordered += several
     return tuple(ordered)

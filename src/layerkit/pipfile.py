@@ -88,6 +88,9 @@ def _read(name: str, item: Any, origin: str, root: Path) -> tuple[Requirement, .
     version = table.get("version", "*")
     if not isinstance(version, str):
         raise ConfigError(f"{item!r} is neither a version nor a table", where=origin)
+    if version != "*" and version.lstrip()[:1] not in "<>=!~(":
+        fix = f'write "=={version}" for that version alone'
+        raise ConfigError(f"{version!r} is not a range of versions", where=origin, fix=fix)
     extras = tuple(canonical(str(extra)) for extra in table.get("extras", ()))
     marker = and_markers(
         table.get("markers"), *(f"{key} {table[key]}" for key in _MARKER_KEYS if key in table)
