@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from layerkit.errors import ConfigError, UsageError
 from layerkit.requirement import canonical, is_name
-from layerkit.tables import Table
+from layerkit.tables import Table, strings
 from layerkit.target import parse_arch, parse_runtime
 
 if TYPE_CHECKING:
@@ -146,16 +146,10 @@ def _names(table: Table, key: str) -> list[Placed]:
 def _layer(value: Any, path: str, faults: Faults) -> Roots:
     """Read a layer: a list of roots, or a table of them."""
     if isinstance(value, list):
-        value = {"requirements": value}
-        table = Table(value, path, faults)
-        found = tuple(
-            (place.replace(".requirements[", "["), text)
-            for place, text in table.strings("requirements") or ()
-        )
-        roots = Roots(path=path, requirements=found)
+        roots = Roots(path=path, requirements=tuple(strings(value, path, faults)))
     else:
         roots = _roots(Table(value, path, faults, _ROOTS))
-    if not roots and value in ({}, {"requirements": []}):
+    if not roots and value in ([], {}):
         faults.add(path, "the layer names nothing to put into it")
     return roots
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Word = TypeVar("Word", bound=str)
 
-__all__ = ["Table", "joined"]
+__all__ = ["Table", "joined", "strings"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = {
@@ -40,14 +40,10 @@ class Table:
         self.path, self.faults = path, faults
         self.values: dict[str, Any] = value if isinstance(value, dict) else {}
         if not isinstance(value, dict):
-            self.wrong(path, value, "a table")
+            _wrong(self.faults, path, value, "a table")
         for key in self.values:
             if known is not None and key not in known:
                 self.faults.add(joined(path, key), f"there is no such key{nearest(key, known)}")
-
-    def wrong(self, path: str, value: Any, wanted: str) -> None:
-        """Note that a value has the wrong type."""
-        self.faults.add(path, f"this is {_KINDS.get(type(value), 'a date')}, and has to be {wanted}")
 
     def at(self, key: str) -> str:
         """Return the path of a key."""
@@ -58,7 +54,7 @@ class Table:
         value = self.values.get(key)
         if value is None or (isinstance(value, str) and value):
             return value
-        self.wrong(self.at(key), value, "a string") if value != "" else self.faults.add(
+        _wrong(self.faults, self.at(key), value, "a string") if value != "" else self.faults.add(
             self.at(key), "this is empty"
         )
         return None
@@ -78,26 +74,14 @@ class Table:
         """Return a boolean; false where the key is absent."""
         value = self.values.get(key, False)
         if not isinstance(value, bool):
-            self.wrong(self.at(key), value, "true or false")
+            _wrong(self.faults, self.at(key), value, "true or false")
         return value is True
 
     def strings(self, key: str) -> list[tuple[str, str]] | None:
         """Return (path, string) for each item of a list, or None where the key is absent."""
         if key not in self.values:
             return None
-        return list(self._strings(self.values[key], self.at(key)))
-
-    def _strings(self, value: Any, path: str) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, list):
-            self.wrong(path, value, "a list of strings")
-            return
-        for index, item in enumerate(value):
-            if isinstance(item, str) and item.strip():
-                yield f"{path}[{index}]", item.strip()
-            elif isinstance(item, str):
-                self.faults.add(f"{path}[{index}]", "this is empty")
-            else:
-                self.wrong(f"{path}[{index}]", item, "a string")
+        return list(strings(self.values[key], self.at(key), self.faults))
 
     def tables(self, key: str) -> Iterator[tuple[str, str, Any]]:
         """Yield (key, path, value) of each entry of a table of tables; nothing where it is absent."""
@@ -105,3 +89,22 @@ class Table:
             inner = Table(self.values[key], self.at(key), self.faults)
             for name, value in inner.values.items():
                 yield name, inner.at(name), value
+
+
+def strings(value: Any, path: str, faults: Faults) -> Iterator[tuple[str, str]]:
+    """Yield (path, string) for each item of a list; what is no list and no string is a fault."""
+    if not isinstance(value, list):
+        _wrong(faults, path, value, "a list of strings")
+        return
+    for index, item in enumerate(value):
+        if isinstance(item, str) and item.strip():
+            yield f"{path}[{index}]", item.strip()
+        elif isinstance(item, str):
+            faults.add(f"{path}[{index}]", "this is empty")
+        else:
+            _wrong(faults, f"{path}[{index}]", item, "a string")
+
+
+def _wrong(faults: Faults, path: str, value: Any, wanted: str) -> None:
+    """Note that a value has the wrong type."""
+    faults.add(path, f"this is {_KINDS.get(type(value), 'a date')}, and has to be {wanted}")
