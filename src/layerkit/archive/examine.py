@@ -44,6 +44,7 @@ MAX_MEMBER_RATIO = 1032
 MAX_RATIO = 200
 RATIO_FREE = 64 << 20  # content in bytes below which the ratio of the whole says nothing
 MAX_ENTRIES = 250_000  # the largest wheels have some 30,000
+_MAX_VERSION = 63  # 6.3, the newest version of the format that any reader knows
 _EMPTY_STREAM = 2  # the bytes of a deflate stream that holds nothing
 _MAX_PROBLEMS = 1000
 
@@ -144,7 +145,7 @@ class _Walk:
 
     def entry(self, head: bytes, values: tuple[int, ...], raw_name: bytes, extra: bytes) -> _Entry:
         """Return one central record, checked by itself."""
-        _, _, _, flags, method, _, _, crc, packed, size, _, _, _, disk, _, attributes, offset = values
+        _, _, needed, flags, method, _, _, crc, packed, size, _, _, _, disk, _, attributes, offset = values
         name = self.name(raw_name, flags)
         shared = head[SHARED_IN_CENTRAL]
         if extra or MAX32 in (size, packed, offset):
@@ -154,6 +155,8 @@ class _Walk:
                 size, packed, offset = widen((size, packed, offset), zip64)
             except ExtraError as bad:
                 self.complain(bad.case, bad.text, name)
+        if needed & 0xFF > _MAX_VERSION:  # the high byte is reserved
+            self.complain("version-unsupported", f"needs version {needed & 0xFF} of the format", name)
         if flags & ~KNOWN_FLAGS or method not in (STORED, DEFLATED) or disk:
             self.unreadable(name, flags, method, disk)
         entry = _Entry(

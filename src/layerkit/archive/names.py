@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from layerkit.archive.problems import Problem, printable
@@ -12,13 +13,19 @@ if TYPE_CHECKING:
 
 _MAX_COMPONENT = 255  # NAME_MAX of the file systems that Lambda and hosts use, in bytes
 _MAX_PATH = 1024  # PATH_MAX of macOS, the smallest of the systems we run on, in bytes
-# A component ends in neither dot nor space, which also rules out `.` and `..`. The first one is no drive.
 _NEVER = r"/\\\x00-\x1f\x7f-\x9f\ud800-\udfff"
+# A component ends in neither dot nor space, which also rules out `.` and `..`. The first one is no drive.
 _COMPONENT = rf"[^{_NEVER}]{{0,254}}[^{_NEVER}. ]"
-_GOOD = re.compile(rf"(?![A-Za-z]:){_COMPONENT}(?:/{_COMPONENT})*\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_DRIVE = re.compile("[A-Za-z]:")
+_GOOD = rf"(?![A-Za-z]:){_COMPONENT}(?:/{_COMPONENT})*"
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+_SURROGATE = r"[\ud800-\udfff]"
+_DRIVE = "[A-Za-z]:"
+
+
+@cache
+def _good() -> re.Pattern[str]:
+    # Compiled when the first name is judged: composing layers judges none.
+    return re.compile(_GOOD)
 
 
 def fold(name: str) -> str:
@@ -35,7 +42,8 @@ def fold(name: str) -> str:
 
 def bad_name(name: str) -> Problem | None:
     """Return why `name`, the path of a file without a slash at its end, may not be; None if it may."""
-    if _GOOD.match(name) and (len(name) <= _MAX_COMPONENT or _fits(name)) and (name.isascii() or _fits(name)):
+    short = len(name) <= _MAX_COMPONENT and name.isascii()
+    if _good().fullmatch(name) and (short or _fits(name)):
         return None
     case, text = _why_bad(name)
     return Problem(case=case, text=text, member=name)
@@ -51,11 +59,11 @@ def _why_bad(name: str) -> tuple[str, str]:
     parts = name.split("/")
     reasons = (
         (not name, "name-empty", "has an empty name"),
-        (_CONTROL.search(name), "name-control", "has a control character in its name"),
-        (_SURROGATE.search(name), "name-not-utf8", "has a name that UTF-8 cannot say"),
+        (re.search(_CONTROL, name), "name-control", "has a control character in its name"),
+        (re.search(_SURROGATE, name), "name-not-utf8", "has a name that UTF-8 cannot say"),
         ("\\" in name, "name-backslash", "has a backslash in its name"),
         (name.startswith("/"), "name-absolute", "has an absolute path"),
-        (_DRIVE.match(name), "name-drive", "begins with a drive letter"),
+        (re.match(_DRIVE, name), "name-drive", "begins with a drive letter"),
         (".." in parts, "name-parent", "leads out of its folder by `..`"),
         ("." in parts or "" in parts, "name-not-plain", "has an empty or `.` component in its path"),
         (

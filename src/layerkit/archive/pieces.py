@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerkit.archive.layout import (
     CENTRAL,
@@ -56,8 +56,7 @@ class Piece:
         return cls(name=name, data=(archive, member), executable=member.executable)
 
 
-@dataclass(slots=True, kw_only=True)
-class Written:
+class Written(NamedTuple):
     """What was written of pieces: their central records, offsets counted from the first one's start."""
 
     central: bytearray
@@ -73,7 +72,7 @@ def write_pieces(sink: Sink, pieces: Iterable[Piece], archive: str) -> Written:
     """
     ordered = sorted(pieces, key=attrgetter("name"))
     _check_names([piece.name for piece in ordered], archive)
-    written = Written(central=bytearray(), unzipped=0, entries=len(ordered))
+    central, unzipped = bytearray(), 0
     for piece in ordered:
         offset = sink.size
         if isinstance(piece.data, bytes):
@@ -93,9 +92,9 @@ def write_pieces(sink: Sink, pieces: Iterable[Piece], archive: str) -> Written:
             sink.write(body)
         else:
             sink.copy(source.fd, member.offset, packed, source.name)
-        written.central += _central(head, name, offset, executable=piece.executable)
-        written.unzipped += size
-    return written
+        central += _central(head, name, offset, executable=piece.executable)
+        unzipped += size
+    return Written(central, unzipped, len(ordered))
 
 
 def _check_names(names: list[str], archive: str) -> None:
