@@ -5,7 +5,7 @@ they are, and new bytes) into a *run*: finished zip members back to back, ready 
 joins runs into a layer without inflating anything; `write_zip` writes a small zip of new bytes.
 
 A build whose wheels are all prepared opens no foreign archive, so the reader is imported when first
-asked for: it would be a tenth of what such a build spends before its work begins.
+asked for, which saves such a build some 4 ms.
 """
 
 from __future__ import annotations
