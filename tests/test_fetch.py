@@ -251,10 +251,12 @@ def test_a_file_that_changed_under_its_name_fails_at_once(
 
 def test_a_body_without_end_is_not_taken_to_the_end(server: Loopback, store: Store) -> None:
     ref = serve(server, wheel(1000))
-    server.add(NAME, wheel(50_000_000, seed=1))
-    meter = Meter()
+    server.add(NAME, wheel(5_000_000, seed=1))
+    server.script(NAME, Fault(drip=(50_000, 0.1)))
+    meter, begun = Meter(), time.monotonic()
     with pytest.raises(WheelError, match="longer than"):
         fetch([ref], store, progress=meter)
+    assert time.monotonic() - begun < 5
     assert meter.bytes == 0
 
 

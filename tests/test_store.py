@@ -322,6 +322,14 @@ def test_a_file_of_another_host_is_left_alone_for_a_day(store: Store, age: int, 
     assert path.exists() is not swept
 
 
+def test_an_unlocked_file_of_a_process_that_lives_is_left_alone(store: Store) -> None:
+    folder = put(store, b"one").parent
+    for process in (os.getppid(), 999_999_999):
+        (folder / f".{ONE}.whl.{atomic._host()}.{process}.00000000.tmp").write_bytes(b"half")
+    assert store.sweep() == 1
+    assert [path.name.split(".")[-3] for path in temporaries(store)] == [str(os.getppid())]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
