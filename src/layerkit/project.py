@@ -60,6 +60,7 @@ class Project:
     and folders that decide the resolution: (path relative to root with /, sha256 in hex).
     `notes` are sentences a user should see once. `output` and `lock_folder` are absolute.
     `secret` says that credentials or values of the environment are in it: write it nowhere.
+    `tool` is the one whose lock comes first (see `existing_locks.find`), None for a lock itself.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Project:
     output: Path
     lock_folder: Path
     secret: bool = False
+    tool: str | None = None
 
     def layer(self, name: str) -> LayerSpec:
         """Return the layer of that name; load() has made sure that every named layer exists."""
@@ -166,6 +168,7 @@ def load(path: Path, **overrides: Unpack[Overrides]) -> Project:
 
 def _declared(project: Project, declared: Declared) -> Project:
     """Return the project with what its own files say beside its layers."""
+    texts = [*declared.index_arguments, *(item.text for item in project.requirements())]
     return replace(
         project,
         distribution=canonical(declared.name) if declared.buildable and declared.name else None,
@@ -173,7 +176,7 @@ def _declared(project: Project, declared: Declared) -> Project:
         constraints=declared.constraints,
         overrides=declared.overrides,
         index_arguments=declared.index_arguments,
-        secret=declared.secret or any(map(has_credentials, declared.index_arguments)),
+        secret=declared.secret or any(map(has_credentials, texts)),
     )
 
 
@@ -203,6 +206,7 @@ def _with_inputs(project: Project, source: project_files.Source) -> Project:
     inputs = digests(paths, project.root, written, requirements if source.declared.secret else ())
     return replace(
         project,
+        tool=source.tool,
         pins_source=shown(locks[0], project.root) if locks else None,
         inputs=inputs,
         notes=(*project.notes, *notes),
