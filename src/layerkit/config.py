@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from layerkit.errors import ConfigError, UsageError
 from layerkit.requirement import canonical, is_name
-from layerkit.tables import Table, strings
+from layerkit.tables import Table, strings, table
 from layerkit.target import parse_arch, parse_runtime
 
 if TYPE_CHECKING:
@@ -89,22 +89,22 @@ class Config:
 
 def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
     """Return the table of a pyproject.toml that is shown as `shown`."""
-    value = tables.get("tool", {}).get("layerkit", {})
-    table = Table(value, f"{shown}: tool.layerkit", faults, _KEYS)
-    layers = {name: _layer(inner, path, faults) for name, path, inner in table.tables("layers")}
+    value = table(tables, "tool").get("layerkit", {})
+    keys = Table(value, f"{shown}: tool.layerkit", faults, _KEYS)
+    layers = {name: _layer(inner, path, faults) for name, path, inner in keys.tables("layers")}
     return Config(
-        runtimes=_words(table, "runtimes", parse_runtime),
-        architectures=_words(table, "architectures", parse_arch),
-        sdk=table.choice("sdk", ("auto", "runtime", "bundle")),
-        sdk_version=_sdk_version(table),
-        layout=table.choice("layout", ("versioned", "flat")),
-        layers=layers if "layers" in table.values else None,
-        functions={name: _function(inner, path, faults) for name, path, inner in table.tables("functions")},
-        never=frozenset(canonical(name) for _, name in _names(table, "never-deploy")),
-        self_contained=table.flag("self-contained"),
-        collisions=_collisions(table),
-        output=table.string("output"),
-        lock=table.string("lock"),
+        runtimes=_words(keys, "runtimes", parse_runtime),
+        architectures=_words(keys, "architectures", parse_arch),
+        sdk=keys.choice("sdk", ("auto", "runtime", "bundle")),
+        sdk_version=_sdk_version(keys),
+        layout=keys.choice("layout", ("versioned", "flat")),
+        layers=layers if "layers" in keys.values else None,
+        functions={name: _function(inner, path, faults) for name, path, inner in keys.tables("functions")},
+        never=frozenset(canonical(name) for _, name in _names(keys, "never-deploy")),
+        self_contained=keys.flag("self-contained"),
+        collisions=_collisions(keys),
+        output=keys.string("output"),
+        lock=keys.string("lock"),
     )
 
 

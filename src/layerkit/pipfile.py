@@ -11,6 +11,7 @@ from layerkit.declared import Declared, Entry
 from layerkit.errors import ConfigError
 from layerkit.faults import redact
 from layerkit.requirement import VCS_FIX, Requirement, and_markers, canonical, direct, local, parse, resolved
+from layerkit.tables import names, optional_text
 from layerkit.text_files import read_json, read_toml, shown
 
 if TYPE_CHECKING:
@@ -91,9 +92,10 @@ def _read(name: str, item: Any, origin: str, root: Path) -> tuple[Requirement, .
     if version != "*" and version.lstrip()[:1] not in "<>=!~(":
         fix = f'write "=={version}" for that version alone'
         raise ConfigError(f"{version!r} is not a range of versions", where=origin, fix=fix)
-    extras = tuple(canonical(str(extra)) for extra in table.get("extras", ()))
+    extras = tuple(map(canonical, names(table.get("extras"), origin)))
     marker = and_markers(
-        table.get("markers"), *(f"{key} {table[key]}" for key in _MARKER_KEYS if key in table)
+        optional_text(table.get("markers"), origin),
+        *(f"{key} {table[key]}" for key in _MARKER_KEYS if key in table),
     )
     for kind in _REPOSITORIES:
         if kind in table:
@@ -105,7 +107,7 @@ def _read(name: str, item: Any, origin: str, root: Path) -> tuple[Requirement, .
         return (direct(name, address, origin, root, extras=extras, marker=marker),)
     brackets = f"[{','.join(extras)}]" if extras else ""
     text = f"{name}{brackets}{'' if version == '*' else version}" + (f" ; {marker}" if marker else "")
-    hashes = tuple(text for text in table.get("hashes", ()) if str(text).startswith("sha256:"))
+    hashes = tuple(text for text in names(table.get("hashes"), origin) if text.startswith("sha256:"))
     return (parse(text, origin, root, hashes=hashes),)
 
 

@@ -25,6 +25,7 @@ from layerkit.requirement import (
     parse,
     resolved,
 )
+from layerkit.tables import names
 from layerkit.text_files import shown
 
 if TYPE_CHECKING:
@@ -133,10 +134,11 @@ class _Reader:
         """Return the entries that each extra names."""
         found: dict[str, tuple[Entry, ...]] = {}
         known = {entry.name for entry in main}
-        for extra, names in self.items(self.poetry, "extras", "tool.poetry.extras").items():
-            wanted = [
-                canonical(str(name).split("[")[0]) for name in (names if isinstance(names, list) else [])
-            ]
+        for extra, written in self.items(self.poetry, "extras", "tool.poetry.extras").items():
+            listed = written if isinstance(written, list) else []
+            if not isinstance(written, list):
+                self.faults.add(f"{self.shown}: tool.poetry.extras.{extra}", "this is not a list of names")
+            wanted = [canonical(str(name).split("[")[0]) for name in listed]
             for index, name in enumerate(wanted):
                 if name not in known:
                     what = f"there is no dependency called {name!r}{nearest(name, known)}"
@@ -212,7 +214,7 @@ def _read(name: str, item: Any, origin: str, base: Path) -> tuple[Requirement, .
     if not isinstance(item, (str, dict)):
         raise ConfigError(f"{item!r} is neither a version nor a table", where=origin)
     source = item if isinstance(item, dict) else {}
-    extras = tuple(canonical(str(extra)) for extra in source.get("extras", ()))
+    extras = tuple(map(canonical, names(source.get("extras"), origin)))
     if isinstance(git := source.get("git"), str):
         raise ConfigError(f"{redact(git)!r} is a version control address", where=origin, fix=VCS_FIX)
     path = source.get("path", source.get("file"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from layerkit import pyproject
 from layerkit.declared import Declared, entries_of
 from layerkit.errors import ConfigError
+from layerkit.tables import table
 from layerkit.text_files import read_toml, shown
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _in_folder(root: Path, faults: Faults) -> Source:
                 if tables:
                     found.declared.inputs.append(file)
                 return found
-    tool = pyproject.table(tables, "tool")
+    tool = table(tables, "tool")
     if pyproject.has_dependencies(tables) or "dependency-groups" in tables or "layerkit" in tool:
         own = next((name for name in ("poetry", "uv") if name in tool), "")
         return Source(

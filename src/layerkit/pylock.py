@@ -9,6 +9,7 @@ from layerkit.declared import Declared, Entry
 from layerkit.errors import ConfigError
 from layerkit.pins import environment_only
 from layerkit.requirement import SOURCE_FIX, VCS_FIX, Requirement, canonical, direct, local, parse, resolved
+from layerkit.tables import optional_text, table
 from layerkit.text_files import read_toml, shown
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ def declared(file: Path, root: Path, faults: Faults) -> Declared:
 
 def _read(package: dict[str, Any], chosen: list[str], origin: str, base: Path) -> tuple[Requirement, ...]:
     """Read one package: a version of the index, a folder, or a file."""
-    name, marker = package["name"], environment_only(package.get("marker"), chosen)
+    name, marker = package["name"], environment_only(optional_text(package.get("marker"), origin), chosen)
     if "vcs" in package:
         raise ConfigError(f"{name} comes from version control", where=origin, fix=VCS_FIX)
     if isinstance(folder := package.get("directory"), dict):
         return (local(name, resolved(base / str(folder.get("path", "."))), origin, marker=marker),)
     if isinstance(archive := package.get("archive"), dict):
         address = str(archive.get("url") or archive.get("path", ""))
-        digest = archive.get("hashes", {}).get("sha256")
+        digest = table(archive, "hashes").get("sha256")
         hashes = (f"sha256:{digest}",) if digest else ()
         return (direct(name, address, origin, base, marker=marker, hashes=hashes),)
     if not package.get("wheels"):

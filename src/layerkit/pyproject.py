@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from layerkit.declared import Declared, Entry, entries_of, read_entries
 from layerkit.faults import nearest
 from layerkit.requirement import canonical, narrowed, parse
+from layerkit.tables import table
 from layerkit.text_files import shown
 from layerkit.uv_sources import Sources
 
@@ -22,17 +23,9 @@ if TYPE_CHECKING:
     from layerkit.faults import Faults
     from layerkit.requirement import Requirement
 
-__all__ = ["declared", "has_dependencies", "table"]
+__all__ = ["declared", "has_dependencies"]
 
 _LEADING_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
-
-
-def table(tables: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """Return the table under the keys; an absent one is empty, and so is what is not a table."""
-    found: Any = tables
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
 
 
 def has_dependencies(tables: Mapping[str, Any]) -> bool:
@@ -61,7 +54,10 @@ class _Reader:
         self.shown = shown(file, root)
         self.project = table(tables, "project")
         self.sources = Sources(tables, file.parent, self.shown)
-        self.dynamic = [item for item in self.project.get("dynamic", []) if isinstance(item, str)]
+        self.dynamic = self.strings(self.project, "dynamic", "project")
+        for name, value in (("project", tables.get("project", {})), ("tool", tables.get("tool", {}))):
+            if not isinstance(value, dict):
+                faults.add(f"{self.shown}: {name}", "this is not a table")
         self.inputs: list[Path] = [file]
         if self.sources.root != file.parent:
             self.inputs.append(self.sources.root / "pyproject.toml")
@@ -113,6 +109,9 @@ class _Reader:
     def named_lists(self, *path: str, include: bool = False) -> Iterator[tuple[str, str, list[Any]]]:
         """Yield (canonical name, name as written, list) of a table of lists."""
         found = table(self.tables, *path)
+        above = table(self.tables, *path[:-1])
+        if not isinstance(above.get(path[-1], {}), dict):
+            self.faults.add(f"{self.shown}: {'.'.join(path)}", "this is not a table")
         seen: dict[str, str] = {}
         for key in found:
             name = canonical(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from layerkit.errors import ConfigError
 from layerkit.faults import nearest
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 Word = TypeVar("Word", bound=str)
 
-__all__ = ["Table", "joined", "strings"]
+__all__ = ["Table", "joined", "names", "optional_text", "strings", "table"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = {
@@ -30,6 +31,29 @@ _KINDS = {
 def joined(path: str, key: str) -> str:
     """Return the path of a key, quoted as TOML wants it."""
     return f"{path}.{key}" if _BARE.fullmatch(key) else f'{path}."{key}"'
+
+
+def table(tables: Any, *keys: str) -> dict[str, Any]:
+    """Return the table under the keys; an absent one is empty, and so is what is not a table."""
+    for key in keys:
+        tables = tables.get(key) if isinstance(tables, dict) else None
+    return tables if isinstance(tables, dict) else {}
+
+
+def names(value: Any, where: str) -> tuple[str, ...]:
+    """Return a list of strings, nothing where it is absent; ConfigError where it is something else."""
+    if value is None:
+        return ()
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise ConfigError(f"{value!r} is not a list of names", where=where)
+
+
+def optional_text(value: Any, where: str) -> str | None:
+    """Return a string, None where it is absent; ConfigError where it is something else."""
+    if value is None or isinstance(value, str):
+        return value
+    raise ConfigError(f"{value!r} is not a string", where=where)
 
 
 class Table:

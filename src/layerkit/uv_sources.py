@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from layerkit.errors import ConfigError
 from layerkit.faults import redact
 from layerkit.requirement import VCS_FIX, Requirement, canonical, direct, local, narrowed, resolved
+from layerkit.tables import table
 from layerkit.text_files import read_toml
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ def workspace_root(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         if not _mentions_workspace(file):
             continue
         tables = read_toml(file)
-        workspace = tables.get("tool", {}).get("uv", {}).get("workspace")
-        if isinstance(workspace, dict):
+        if workspace := table(tables, "tool", "uv", "workspace"):
             inside = place == folder or folder in members(place, workspace)
             return (place, tables) if inside else None
     return None
@@ -53,8 +53,12 @@ def members(root: Path, workspace: Mapping[str, Any]) -> list[Path]:
 
 
 def _matching(root: Path, patterns: Any) -> list[Path]:
+    """Return the folders that patterns name; one that pathlib cannot read names none."""
     texts = [text for text in patterns if isinstance(text, str)] if isinstance(patterns, list) else []
-    return sorted({resolved(path) for text in texts for path in root.glob(text.strip("/") or ".")})
+    try:
+        return sorted({resolved(path) for text in texts for path in root.glob(text.strip("/") or ".")})
+    except (NotImplementedError, ValueError, IndexError):
+        return []
 
 
 class _Source(NamedTuple):
@@ -87,7 +91,7 @@ class Sources:
         """Return the folder of each member by its canonical name."""
         if self.found is None:
             return {}
-        folders = [self.root, *members(self.root, self.found[1]["tool"]["uv"]["workspace"])]
+        folders = [self.root, *members(self.root, table(self.found[1], "tool", "uv", "workspace"))]
         named = ((folder, _name(folder / "pyproject.toml")) for folder in folders)
         return {canonical(name): folder for folder, name in named if name}
 
@@ -136,14 +140,13 @@ class Sources:
 
 def _sources(tables: Mapping[str, Any], folder: Path, shown: str) -> dict[str, _Source]:
     """Return the sources of a file by canonical name."""
-    found = tables.get("tool", {}).get("uv", {}).get("sources")
     return {
         canonical(key): _Source(value, folder, f"{shown}: tool.uv.sources.{key}")
-        for key, value in (found.items() if isinstance(found, dict) else ())
+        for key, value in table(tables, "tool", "uv", "sources").items()
     }
 
 
 def _name(file: Path) -> str | None:
     """Return the name of the project that a pyproject.toml is of."""
-    name = read_toml(file).get("project", {}).get("name")
+    name = table(read_toml(file), "project").get("name")
     return name if isinstance(name, str) else None
