@@ -14,7 +14,9 @@ def test_an_error_without_place_and_fix_is_one_sentence() -> None:
 
 
 def test_every_kind_of_error_has_an_exit_code_of_its_own() -> None:
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LayerkitError)]
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LayerkitError)
+    ]
     codes = [kind.exit_code for kind in kinds]
     assert len(codes) == len(set(codes)) == 10
     assert all(0 < code < 126 for code in codes)

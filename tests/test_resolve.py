@@ -172,7 +172,9 @@ def test_pins_count_where_their_marker_holds(
     assert index.names()
 
 
-def test_a_missing_wheel_names_what_there_is(store: Store, index: Loopback, sdk: Path, tmp_path: Path) -> None:
+def test_a_missing_wheel_names_what_there_is(
+    store: Store, index: Loopback, sdk: Path, tmp_path: Path
+) -> None:
     make_wheel(sdk, "demo-lib", "1.0")
     make_wheel(sdk, "demo-lib", "2.0", tag="cp312-cp312-manylinux_2_39_x86_64")
     make_wheel(sdk, "demo-lib", "2.0", tag="cp312-cp312-win_amd64")
@@ -213,7 +215,9 @@ def test_extras_are_locked_where_somebody_asks_for_them(
     store: Store, index: Loopback, sdk: Path, tmp_path: Path
 ) -> None:
     make_wheel(sdk, "leaf")
-    make_wheel(sdk, "twig", requires=["leaf; extra == 'deep'", "urllib3; extra == 'no'"], extras=["deep", "no"])
+    make_wheel(
+        sdk, "twig", requires=["leaf; extra == 'deep'", "urllib3; extra == 'no'"], extras=["deep", "no"]
+    )
     make_wheel(sdk, "root", requires=["twig[deep]; extra == 'all'"], extras=["all"])
     lock = _lock(project(tmp_path, {"default": ["root[all]"]}), store, sdk)
     twig = lock.package("twig")
@@ -232,7 +236,9 @@ def test_all_layers_share_one_version(store: Store, index: Loopback, sdk: Path, 
     assert index.names()
 
 
-def test_a_local_wheel_is_locked_by_its_content(store: Store, index: Loopback, sdk: Path, tmp_path: Path) -> None:
+def test_a_local_wheel_is_locked_by_its_content(
+    store: Store, index: Loopback, sdk: Path, tmp_path: Path
+) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     wheel: BuiltWheel = make_wheel(mine, "own-lib", requires=["urllib3"])

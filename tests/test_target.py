@@ -51,7 +51,7 @@ def test_wheels_are_taken_for_every_glibc_up_to_the_runtimes(
     runtime: str, arch: str, best: str, count: int
 ) -> None:
     tags = target(runtime, arch).tags()
-    python = best.split("-")[0]
+    python = best.split("-", maxsplit=1)[0]
     abi = best.split("-")[1]
     assert tags[0] == best
     assert sum(tag.startswith(f"{python}-{abi}-") for tag in tags) == count
@@ -64,7 +64,11 @@ def test_the_older_names_of_manylinux_follow_their_levels() -> None:
     platforms = target("py310").platforms()
     assert platforms[:2] == ("manylinux_2_26_x86_64", "manylinux_2_25_x86_64")
     at = platforms.index("manylinux_2_17_x86_64")
-    assert platforms[at : at + 3] == ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_16_x86_64")
+    assert platforms[at : at + 3] == (
+        "manylinux_2_17_x86_64",
+        "manylinux2014_x86_64",
+        "manylinux_2_16_x86_64",
+    )
     assert platforms[-2:] == ("manylinux1_x86_64", "linux_x86_64")
 
 

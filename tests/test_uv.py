@@ -47,9 +47,7 @@ def test_a_store_with_quotes_and_spaces_in_its_path(tmp_path: Path) -> None:
     assert said["sys_executable"] == str(path)
 
 
-@pytest.mark.parametrize(
-    ("runtime", "version"), [("py311", "1.0"), ("py312", "3.0"), ("py37", "0.5")]
-)
+@pytest.mark.parametrize(("runtime", "version"), [("py311", "1.0"), ("py312", "3.0"), ("py37", "0.5")])
 def test_the_newest_version_with_a_wheel_for_the_runtimes_glibc_is_chosen(
     store: Store, index: Loopback, wheels: Path, tmp_path: Path, runtime: str, version: str
 ) -> None:
