@@ -23,16 +23,29 @@ version = "1.0.0"
 runtimes = ["python3.12"]
 architectures = ["x86_64"]
 sdk = "{sdk}"
-
-[tool.layerkit.layers]
-{name} = {roots}
 """
+
+LAYER = """\
+layers.{layer} = {roots}
+functions.{layer}.layers = ["{layer}"]
+"""
+
+# A set that is more than one function may hold is shared out to two functions: these packages, and the rest.
+APART = {"big": ("pyarrow",)}
+
+
+def layers(name: str) -> dict[str, list[str]]:
+    """Return the layers that a set becomes, each the only one of a function, by name with their pins."""
+    apart = [pin for pin in pins(name) if pin.partition("==")[0] in APART.get(name, ())]
+    rest = [pin for pin in pins(name) if pin not in apart]
+    return {name: rest} | ({f"{name}-apart": apart} if apart else {})
 
 
 def project(folder: Path, name: str, sdk: str) -> Path:
     """Write the project of a set, if it is not there yet: its lock stands beside it and is kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = PROJECT.format(name=name, sdk=sdk, roots=json.dumps(pins(name), indent=4))
+    text = PROJECT.format(name=name, sdk=sdk)
+    text += "".join(LAYER.format(layer=layer, roots=json.dumps(some)) for layer, some in layers(name).items())
     file = folder / "pyproject.toml"
     if not file.exists() or file.read_text() != text:
         file.write_text(text)

@@ -17,7 +17,7 @@ OURS_LABELS = {
     FLOOR: "`cat` of the wheels to a file (the floor)",
     OURS: "layerkit build, warm",
     FIRST: "layerkit build, wheels on disk, nothing prepared",
-    SDK_DEFAULT: "layerkit build, warm, the runtime's SDK left out",
+    SDK_DEFAULT: 'layerkit build, warm, sdk = "auto" (the default)',
 }
 
 NOTES = """\
@@ -26,9 +26,12 @@ each run starts without output, and the runs of all tools alternate. Warm means 
 prepared wheels in the store, the lock current, the output folder removed. Peers read from an index on the
 same machine, so no figure holds a network. pip alone writes bytecode, into its zip as well; its row with
 `--no-compile` is the like-for-like one, shown for that reason and no part of the promises. `sam build` ends
-at a folder: its zip would come on top. Where a set holds boto3 or botocore (sdk, big) layerkit is told
-`sdk = "bundle"`, since no peer leaves the runtime's SDK out; what its default takes is shown in a row of its
-own."""
+at a folder: its zip would come on top.
+
+Where a set holds boto3 or botocore (sdk, big) layerkit is told `sdk = "bundle"`, since no peer leaves the
+runtime's SDK out; its default, which leaves it out of sdk, is shown in a row of its own. The set big unpacks
+to more than Lambda takes, which peers build without a word and layerkit refuses: it builds the same packages
+as the layers of two functions."""
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,8 @@ import pytest
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
-from contents import differences, packages  # noqa: E402  the folder is put on the path above
+import ours  # noqa: E402  the folder is put on the path above
+from contents import differences, packages  # noqa: E402
 from figures import (  # noqa: E402
     FLOOR,
     OURS,
@@ -23,6 +24,7 @@ from figures import (  # noqa: E402
     verdicts,
 )
 from index import page  # noqa: E402
+from layerkit.project import load  # noqa: E402
 from measure import Job, RunError, Sample, Step, run, run_job  # noqa: E402
 from peers import PEERS  # noqa: E402
 from sets import ROOTS, brings_sdk, pins  # noqa: E402
@@ -161,6 +163,24 @@ def test_sets_are_exact_pins_of_all_their_roots(name: str) -> None:
 
 def test_sets_that_bring_the_sdk_are_known() -> None:
     assert {name for name in ROOTS if brings_sdk(name)} == {"sdk", "big"}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_the_project_of_a_set_asks_for_all_its_pins_once(name: str, tmp_path: Path) -> None:
+    project = load(ours.project(tmp_path, name, "bundle"))
+    asked = [requirement.text for layer in project.layers for requirement in layer.requirements]
+    assert sorted(asked) == sorted(pins(name))
+    assert [stack.layers for stack in project.stacks] == [(layer,) for layer in ours.layers(name)]
+    assert (project.runtimes, project.sdk) == (("python3.12",), "bundle")
+
+
+def test_a_project_that_did_not_change_is_not_written_again(tmp_path: Path) -> None:
+    file = ours.project(tmp_path, "web", "auto") / "pyproject.toml"
+    before = file.stat().st_mtime_ns
+    ours.project(tmp_path, "web", "auto")
+    assert file.stat().st_mtime_ns == before
+    ours.project(tmp_path, "web", "bundle")
+    assert 'sdk = "bundle"' in file.read_text()
 
 
 def test_packages_are_read_from_the_names_of_files() -> None:
