@@ -8,7 +8,7 @@ from packaging.requirements import Requirement as Parsed
 from packaging.utils import canonicalize_name
 
 from layerkit.project import LayerSpec, Project, Stack
-from layerkit.requirement import Requirement
+from layerkit.project.requirement import Requirement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

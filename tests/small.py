@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from factory import make_wheel
-from layerkit.describe import describe
-from layerkit.function_code import collect, write_code
-from layerkit.layer import compose_layers
+from layerkit.layer.describe import describe
+from layerkit.layer.function_code import collect, write_code
+from layerkit.layer.zips import compose_layers
 from layerkit.lock import Lock, LockedPackage, SdkDecision, WheelRef
 from layerkit.metadata import Dependency
 from layerkit.plan import plan
 from layerkit.prepare import prepare
 from layerkit.project import FunctionSpec, LayerSpec, Project, Stack
-from layerkit.requirement import Requirement
+from layerkit.project.requirement import Requirement
 from layerkit.store import Store
 from layerkit.target import target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerkit.manifest import Manifest
+    from layerkit.layer.manifest import Manifest
     from layerkit.plan import Plan
 
 PREFIX = "py312-small-1.2"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from layerkit.findings import Finding, Report
+    from layerkit.check.findings import Finding, Report
     from layerkit.lock import Lock
     from layerkit.project import Project
 

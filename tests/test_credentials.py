@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerkit.credentials import Auth, Credentials, Realm
+from layerkit.fetch.credentials import Auth, Credentials, Realm
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ import pytest
 
 import small
 from layerkit.archive import Archive
-from layerkit.describe import brought
-from layerkit.manifest import Stack, WheelFile, read, write
+from layerkit.layer.describe import brought
+from layerkit.layer.manifest import Stack, WheelFile, read, write
 from layerkit.target import target
 
 if TYPE_CHECKING:

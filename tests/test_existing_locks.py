@@ -7,9 +7,9 @@ import pytest
 from packaging.markers import Marker
 
 from layerkit.errors import ConfigError
-from layerkit.existing_locks import find, read
-from layerkit.pins import environment_only
-from layerkit.requirement import Pin, Requirement, parse
+from layerkit.project.existing_locks import find, read
+from layerkit.project.pins import environment_only
+from layerkit.project.requirement import Pin, Requirement, parse
 from layerkit.target import target
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64

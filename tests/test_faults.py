@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from layerkit.errors import ConfigError
-from layerkit.faults import Faults, has_credentials, nearest, redact
+from layerkit.project.faults import Faults, has_credentials, nearest, redact
 
 
 def test_no_fault_is_no_error() -> None:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerkit import atomic, download
-from layerkit.credentials import Credentials
+from layerkit import atomic
 from layerkit.errors import LayerkitError, NetworkError, StorageError, WheelError
-from layerkit.fetch import fetch
+from layerkit.fetch import download, fetch
+from layerkit.fetch.credentials import Credentials
 from layerkit.store import Store
 from loopback import Fault, Loopback
 
@@ -724,7 +724,7 @@ def test_when_nothing_is_missing_nothing_heavy_is_loaded(server: Loopback, store
         from layerkit.store import Store
         ref = SimpleNamespace(filename="x", sha256={ref.sha256!r}, size=None, url=None, path=None)
         fetch([ref], Store(Path({str(store.root)!r})))
-        print(sorted({{"urllib3", "ssl", "rich", "tomllib", "layerkit.credentials"}} & set(sys.modules)))
+        print(sorted({{"urllib3", "ssl", "rich", "tomllib", "layerkit.fetch.credentials"}} & set(sys.modules)))
     """
     said = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, check=True)
     assert said.stdout == b"[]\n"

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerkit.check import CODES
+from layerkit.check.findings import finding, report
 from layerkit.errors import CheckFailedError, LimitExceededError
-from layerkit.findings import finding, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from layerkit.findings import Finding
+    from layerkit.check.findings import Finding
 
 
 def codes(findings: Iterable[Finding]) -> list[str]:

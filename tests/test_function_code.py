@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerkit.errors import ConfigError, StorageError
-from layerkit.function_code import FunctionCode, collect, write_code
+from layerkit.layer.function_code import FunctionCode, collect, write_code
 from layerkit.project import FunctionSpec
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def test_what_no_zip_can_hold(tmp_path: Path) -> None:
     what = fault(tmp_path)
     assert "'back\\\\slash' has a backslash" in what
     assert "'new\\nline' has a control character" in what
-    assert "'latin\\udce9' is no UTF-8" in what
+    assert "'latin\\udce9' has a name that UTF-8 cannot say" in what
     assert "'dot.' has a component that ends in a dot" in what
     assert "'app.py' is one path with App.py" in what
     assert "pipe is neither a file nor a folder" in what
@@ -219,7 +219,7 @@ BUILD = """
 import os, sys
 from pathlib import Path
 os.umask(int(sys.argv[3], 8))
-from layerkit.function_code import collect, write_code
+from layerkit.layer.function_code import collect, write_code
 from layerkit.project import FunctionSpec
 code = collect(FunctionSpec(name="api", code=Path(sys.argv[1])))
 print(code.digest(), write_code(code, Path(sys.argv[2]), "x").sha256)

@@ -16,7 +16,7 @@ import pytest
 from factory import make_wheel
 from layerkit.archive import Archive
 from layerkit.errors import ConfigError, LayerkitError, StorageError, WheelError
-from layerkit.layer import BuiltLayer, compose_layers
+from layerkit.layer.zips import BuiltLayer, compose_layers
 from layerkit.plan import Plan, PlannedLayer
 from layerkit.prepare import PreparedWheel, prepare
 from layerkit.store import Store
@@ -276,13 +276,13 @@ def test_disk_that_fills_up_while_a_zip_is_written(bench: Bench) -> None:
 
 def test_run_that_was_cut_after_it_was_opened(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.wheel("demo", {"demo.py": os.urandom(5000)})
-    import layerkit.layer
+    import layerkit.layer.zips
 
     def cut_then_decide(*_: object) -> dict[int, frozenset[str]]:
         os.truncate(bench.prepared["demo"].path, 1000)
         return {}
 
-    monkeypatch.setattr(layerkit.layer, "decide", cut_then_decide)
+    monkeypatch.setattr(layerkit.layer.zips, "decide", cut_then_decide)
     assert isinstance(bench.refused("demo"), WheelError)
 
 
@@ -332,7 +332,7 @@ def test_thousands_of_names_cost_milliseconds(bench: Bench) -> None:
     from time import perf_counter
 
     from layerkit.archive import Run
-    from layerkit.collisions import decide
+    from layerkit.layer.collisions import decide
 
     for package in range(10):
         bench.wheel(f"p{package}", {f"p{package}/d{i % 37}/module_{i}.py": "" for i in range(600)})

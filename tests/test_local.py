@@ -8,7 +8,7 @@ import pytest
 
 from factory import make_wheel
 from layerkit.errors import BuildError, WheelError
-from layerkit.local import build_wheel, refuse_foreign
+from layerkit.lock.local import build_wheel, refuse_foreign
 from layerkit.target import target
 from layerkit.wheel import Wheel
 

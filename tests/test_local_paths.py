@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerkit.errors import ConfigError
-from layerkit.local_paths import folder_digest, name_of
+from layerkit.project.local_paths import folder_digest, name_of
 
 if TYPE_CHECKING:
     from pathlib import Path

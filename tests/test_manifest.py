@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from layerkit.errors import ConfigError, LayerkitError, StorageError
-from layerkit.manifest import (
+from layerkit.layer.manifest import (
     Brought,
     Layer,
     LeftOut,

@@ -7,9 +7,9 @@ import pytest
 from factory import make_wheel
 from layerkit.errors import ResolutionError
 from layerkit.lock import LockedPackage, WheelRef
-from layerkit.pick import pick, sized
+from layerkit.lock.pick import pick, sized
+from layerkit.lock.uv import Candidate
 from layerkit.target import target
-from layerkit.uv import Candidate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerkit import pipfile
-from layerkit.declared import read_entries
 from layerkit.errors import ConfigError
-from layerkit.faults import Faults
+from layerkit.project import pipfile
+from layerkit.project.declared import read_entries
+from layerkit.project.faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from layerkit.declared import Declared, Entry
+    from layerkit.project.declared import Declared, Entry
 
 
 def declared(folder: Path, text: str) -> Declared:

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerkit import pyproject
-from layerkit.declared import read_entries
 from layerkit.errors import ConfigError
-from layerkit.faults import Faults
-from layerkit.poetry_tables import python_range
-from layerkit.text_files import read_toml
+from layerkit.project import pyproject
+from layerkit.project.declared import read_entries
+from layerkit.project.faults import Faults
+from layerkit.project.poetry_tables import python_range
+from layerkit.project.text_files import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from layerkit.declared import Declared, Entry
+    from layerkit.project.declared import Declared, Entry
 
 HEAD = '[tool.poetry]\nname = "app"\nversion = "0.3"\n'
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerkit.project import Project, load
-from layerkit.project_json import from_json, is_current, to_json
+from layerkit.project.project_json import from_json, is_current, to_json
 
 if TYPE_CHECKING:
     from pathlib import Path

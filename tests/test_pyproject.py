@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerkit import pyproject
-from layerkit.declared import Declared, read_entries
 from layerkit.errors import ConfigError
-from layerkit.faults import Faults
-from layerkit.text_files import read_toml
+from layerkit.project import pyproject
+from layerkit.project.declared import Declared, read_entries
+from layerkit.project.faults import Faults
+from layerkit.project.text_files import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from layerkit.declared import Entry
+    from layerkit.project.declared import Entry
 
 
 def declared(folder: Path, text: str) -> Declared:

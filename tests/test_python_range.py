@@ -5,7 +5,7 @@ import sys
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from layerkit.python_range import admits
+from layerkit.project.python_range import admits
 
 RANGES = [
     ">=3.9",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from layerkit.errors import ConfigError
-from layerkit.requirement import (
+from layerkit.project.requirement import (
     Requirement,
     and_markers,
     canonical,

@@ -12,7 +12,7 @@ from locks import PY312, dependency, lock, package
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from layerkit.findings import Finding
+    from layerkit.check.findings import Finding
 
 
 def there(text: str, *requires: str, layer: str = "data") -> Installed:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerkit.errors import ConfigError
-from layerkit.faults import Faults
-from layerkit.requirements_txt import RequirementsFile, read
+from layerkit.project.faults import Faults
+from layerkit.project.requirements_txt import RequirementsFile, read
 
 if TYPE_CHECKING:
     from pathlib import Path

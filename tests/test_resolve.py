@@ -10,8 +10,8 @@ import pytest
 from factory import BuiltWheel, make_wheel
 from layerkit import lock as locks
 from layerkit.errors import ResolutionError
+from layerkit.lock.resolve import resolve
 from layerkit.project import Pin
-from layerkit.resolve import resolve
 from layerkit.target import Target, target
 from projects import project, requirement
 

@@ -13,9 +13,9 @@ from layerkit import errors, report, target
 from layerkit.archive import ArchiveError, Problem
 from layerkit.build import Built
 from layerkit.check import check_plan
+from layerkit.check.findings import CODES, finding
 from layerkit.cli import run
-from layerkit.findings import CODES, finding
-from layerkit.manifest import Manifest
+from layerkit.layer.manifest import Manifest
 from layerkit.schemas import names, schema
 from layerkit.store import Store
 from layerkit.tree import tree_of

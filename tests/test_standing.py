@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerkit.standing import build_key, current, remember
+from layerkit.layer.standing import build_key, current, remember
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def test_key_depends_on_every_part_and_on_their_order() -> None:
 
 
 def test_key_depends_on_the_version_of_the_tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("layerkit.standing.__version__", "99")
+    monkeypatch.setattr("layerkit.layer.standing.__version__", "99")
     assert build_key("lock", "config") != KEY
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerkit.errors import NetworkError
-from layerkit.transport import Transport, proxy_for, tls_context
-from layerkit.uv_settings import Settings
+from layerkit.fetch.transport import Transport, proxy_for, tls_context
+from layerkit.fetch.uv_settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ import pytest
 
 from factory import make_wheel
 from layerkit.errors import NetworkError, ResolutionError
+from layerkit.lock.uv import Question, UnsatisfiableError, Uv, stand_in
 from layerkit.target import target
-from layerkit.uv import Question, UnsatisfiableError, Uv, stand_in, without_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,8 +121,3 @@ def test_the_wheels_of_a_version_are_listed_for_all_platforms(
     assert found is not None
     assert {wheel.filename for wheel in found.wheels} == set(index.names())
     assert uv.newest_fitting("demo", ()) is None
-
-
-def test_credentials_are_taken_out_of_any_text() -> None:
-    said = "could not get https://me:token@example.org/simple/ nor http://x@y/z"
-    assert without_credentials(said) == "could not get https://example.org/simple/ nor http://y/z"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerkit.uv_settings import Settings, read
+from layerkit.fetch.uv_settings import Settings, read
 
 if TYPE_CHECKING:
     from pathlib import Path

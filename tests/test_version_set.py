@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
-from layerkit.version_set import admits
+from layerkit.check.version_set import admits
 
 NUMBERS = st.lists(st.integers(0, 12), min_size=1, max_size=4).map(lambda parts: ".".join(map(str, parts)))
 SUFFIX = st.sampled_from(
@@ -64,7 +64,7 @@ def test_version_that_is_none_is_in_no_set_that_narrows() -> None:
 
 def test_plain_sets_need_no_packaging() -> None:
     program = (
-        "import sys; from layerkit.version_set import admits\n"
+        "import sys; from layerkit.check.version_set import admits\n"
         "assert admits('>=1.26,<3,!=2.1.*', '2.0') and admits('~=4.1', '4.16')\n"
         "assert admits('>=2.9.0', '2.9.0.post0') and admits('<2.0a.0,>=1.37.4', '1.42.97')\n"
         "assert admits('!=4.0.0a0,>=3.9.0', '3.14.5')\n"

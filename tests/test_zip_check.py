@@ -8,7 +8,7 @@ import pytest
 from factory import make_wheel
 from layerkit.archive import Member
 from layerkit.check import check_zips
-from layerkit.zip_check import ReadZip, check_files
+from layerkit.check.zip_check import ReadZip, check_files
 from locks import PY312
 from zips import SITE, installed_files, zipped
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from layerkit.findings import Finding
+    from layerkit.check.findings import Finding
 
 
 def codes(findings: Iterable[Finding]) -> list[str]:

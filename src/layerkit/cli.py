@@ -20,7 +20,7 @@ from layerkit.errors import LayerkitError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerkit.build import Session
+    from layerkit.session import Session
 
 INTERRUPTED = 130
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -98,8 +98,8 @@ def _session_options(command: Command) -> Command:
 
 def _session(options: dict[str, Any]) -> Session:
     """Return what a command works with, from the options of `_project_options`."""
-    from layerkit.build import open_session
     from layerkit.progress import progress
+    from layerkit.session import open_session
 
     return open_session(
         options["project"],
@@ -149,7 +149,7 @@ def build(*, as_json: bool, locked: bool, **options: Any) -> None:
         _print_json("build", {"targets": [one.as_json() for one in built]})
         return
     for one in built:
-        show_build(one, session.talk)
+        show_build(one.manifest, session.talk, unchanged=one.unchanged)
         for path in one.paths():
             click.echo(path)
 
@@ -165,8 +165,8 @@ def lock(
     *, as_json: bool, upgrade: bool, upgrade_package: tuple[str, ...], only_check: bool, **options: Any
 ) -> None:
     """Resolve the dependencies of PROJECT and write one lock per target."""
-    from layerkit.build import lock_target
     from layerkit.report import lock_json, show_lock
+    from layerkit.session import lock_target
 
     session = _session(options)
     names = ("*",) if upgrade else upgrade_package
@@ -208,21 +208,26 @@ def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options
     Without ZIPS: the layers that the project's last build wrote. With ZIPS, ours or anybody's: the
     layers of one function, the lowest first; then --runtime says for which.
     """
-    from layerkit.build import check_built, check_given
+    from layerkit.inspection import check_built, check_given
     from layerkit.report import show_findings
 
     if zips or code:
         reports = check_given(zips, code, options["runtime"], options["arch"], options["sdk_version"])
     else:
         session = _session(options)
-        reports = [report for target in session.targets for report in check_built(session, target)]
+        reports = [pair for target in session.targets for pair in check_built(session, target)]
     if as_json:
-        _print_json("check", {"reports": [one.as_json() for one in reports]})
+        _print_json("check", {"targets": [{"stack": name, **one.as_json()} for name, one in reports]})
     else:
-        for one in reports:
-            show_findings(one, _talk(options))
-    for one in reports:
-        one.raise_for_errors()
+        for name, one in reports:
+            show_findings(name, one, _talk(options))
+    try:
+        for _, one in reports:
+            one.raise_for_errors()
+    except LayerkitError as error:
+        # The findings are on stdout already: one document per command.
+        _show(error, as_json=False)
+        raise click.exceptions.Exit(error.exit_code) from error
 
 
 @cli.command()
@@ -233,7 +238,7 @@ def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options
 @click.option("--depth", type=click.IntRange(min=0), help="Show so many levels only.")
 def tree(*, as_json: bool, reverse: str | None, depth: int | None, **options: Any) -> None:
     """Draw what needs what, from the lock, with unpacked sizes."""
-    from layerkit.build import tree_target
+    from layerkit.inspection import tree_target
     from layerkit.tree import draw
 
     session = _session(options)

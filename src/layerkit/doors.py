@@ -24,7 +24,7 @@ from layerkit.errors import LayerkitError, StorageError, UsageError, WheelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from layerkit.manifest import Manifest
+    from layerkit.layer.manifest import Manifest
 
 __all__ = ["deliver", "main", "pin_sdk"]
 
@@ -67,7 +67,7 @@ def deliver(targets: list[dict[str, Any]], environ: Mapping[str, str], only: str
     `targets` are those that `layerkit build --json` printed. Without ZIP_PATH the zips stay where they
     are, under the names they have. `only` names the one layer that counts.
     """
-    from layerkit.manifest import read
+    from layerkit.layer.manifest import read
 
     found: dict[Path, Path] = {}
     for one in targets:
@@ -189,7 +189,7 @@ def _pinned(line: str, versions: Mapping[str, str]) -> str:
     """Return one logical line, with the runtime's version where it names a package of the SDK."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    from layerkit.requirement import canonical
+    from layerkit.project.requirement import canonical
     from layerkit.target import sdk_set
 
     joined = line.replace("\\\r\n", " ").replace("\\\n", " ").strip()

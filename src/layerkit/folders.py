@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from layerkit.archive import Piece, write_zip
 from layerkit.errors import StorageError, UsageError
 from layerkit.output import draft
+from layerkit.project.requirement import canonical
 from layerkit.record import encode
-from layerkit.requirement import canonical
 from layerkit.target import sdk_set
 
 if TYPE_CHECKING:

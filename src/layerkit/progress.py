@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from layerkit.download import Progress
+    from layerkit.fetch.download import Progress
 
 
 def progress(*, quiet: bool) -> Progress:

@@ -13,12 +13,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from layerkit.build import Built
-    from layerkit.check import Report
+    from layerkit.check.findings import Report
+    from layerkit.layer.manifest import Manifest
     from layerkit.lock import Lock
     from layerkit.plan import Plan, PlannedStack
 
-Talk = "Callable[[str], None]"
 _UNITS = {
     "": 1,
     "k": 10**3,
@@ -51,11 +50,10 @@ def parse_size(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-def show_build(built: Built, talk: Callable[[str], None]) -> None:
+def show_build(manifest: Manifest, talk: Callable[[str], None], *, unchanged: bool) -> None:
     """Say what was built for one target, or that nothing had to be."""
-    manifest = built.manifest
     key = f"{manifest.target.runtime}-{manifest.target.arch}"
-    if built.unchanged:
+    if unchanged:
         talk(f"{key}: nothing changed, {len(manifest.zips())} zips stand")
         return
     for note in manifest.notes:
@@ -131,14 +129,15 @@ def _bar(stack: PlannedStack) -> str:
     return f"{'█' * filled}{'·' * (_BAR - filled)} {100 * share:.0f} %"
 
 
-def show_findings(report: Report, talk: Callable[[str], None]) -> None:
-    """Say what a check found."""
+def show_findings(stack: str, report: Report, talk: Callable[[str], None]) -> None:
+    """Say what a check of one stack found."""
+    checked = f"{report.target_key}: stack {stack}"
     for finding in report.findings:
-        talk(f"{finding.severity}: {finding.where}: {finding.text} [{finding.code}]")
+        talk(f"{checked}: {finding.severity}: {finding.where}: {finding.text} [{finding.code}]")
         if finding.fix:
             talk(f"  {finding.fix}")
     if not report.findings:
-        talk("checked: nothing to say")
+        talk(f"{checked}: {len(report.subjects)} zips checked, nothing to say")
 
 
 def show_runtimes(*, everything: bool) -> None:

@@ -112,6 +112,7 @@ class _Reading:
         self.archive = archive
         self.by_name = {member.name: member for member in archive.members}
         self.problems: list[Problem] = []
+        self.notes: list[str] = []
         parsed = _file_name(archive.name)
         if parsed is None:
             problem = Problem(case="file-name", text="is no file name that a wheel can have")
@@ -141,7 +142,7 @@ class _Reading:
             scripts=commands,
             members=self.archive.members,
             recorded=recorded,
-            notes=(*self.archive.notes, *metadata.notes),
+            notes=(*self.archive.notes, *metadata.notes, *self.notes),
         )
 
     def refuse(self, case: str, text: str, member: str | None = None) -> None:
@@ -235,7 +236,10 @@ class _Reading:
         if not re.fullmatch(r"1\.\d+", version):
             self.refuse("wheel-version", f"says Wheel-Version {version!r}, and only 1.x is known", member)
         tags = _tags(fields)
-        if tags != self.tags:
+        if tags != self.tags and tags == _bare(self.tags):
+            # Some projects (torch) rename what `setup.py bdist_wheel` made; pip and uv take the name's word.
+            self.notes.append(f"{member} says {_listed(tags)}; the file was given its tags afterwards")
+        elif tags != self.tags:
             text = f"says the tags {_listed(tags)}, the file name {_listed(self.tags)}"
             self.refuse("wheel-tags", text, member)
         return str(fields.get("Root-Is-Purelib", "")).strip().lower() == "true"
@@ -293,6 +297,11 @@ def _tags(fields: Message) -> frozenset[str]:
         except ValueError:
             found.add(text)
     return frozenset(found)
+
+
+def _bare(tags: frozenset[str]) -> frozenset[str]:
+    """Return the tags with the platform that a build on Linux has before anybody looked at its glibc."""
+    return frozenset(re.sub(r"-(?:many|musl)linux[0-9_]*_(?=[a-z])", "-linux_", tag) for tag in tags)
 
 
 def _listed(tags: frozenset[str]) -> str:

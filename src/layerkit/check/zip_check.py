@@ -1,0 +1,168 @@
+"""Finished zips, read again: the packages in them, their sizes, and where their files would land."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerkit.archive import Archive, ArchiveError
+from layerkit.check.findings import Finding, Subject, finding
+from layerkit.check.requirements_check import Installed
+from layerkit.errors import WheelError
+from layerkit.metadata import dependencies, parse
+from layerkit.target import limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from layerkit.archive import Member
+    from layerkit.metadata import Dependency
+    from layerkit.target import Target
+
+_SHOWN = 8
+# What Lambda looks into below /opt: sys.path, PATH, LD_LIBRARY_PATH, and the extensions it starts.
+_LOOKED_INTO = ("python/", "bin/", "lib/", "extensions/")
+_VERSIONED = re.compile(r"python/lib/python(\d+\.\d+)/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadZip:
+    """A zip that was read: file name, bytes of the file, members, packages, and what was wrong in it."""
+
+    name: str
+    zipped: int
+    members: tuple[Member, ...] = ()
+    packages: tuple[Installed, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def unzipped(self) -> int:
+        """Return the sum of the members' sizes, which is what Lambda counts."""
+        return sum(member.size for member in self.members)
+
+    def subject(self) -> Subject:
+        """Return what a report says of the zip."""
+        packages = len({each.name for each in self.packages})
+        return Subject(name=self.name, zipped=self.zipped, unzipped=self.unzipped, packages=packages)
+
+
+def read_zip(path: Path, target: Target, *, code: bool) -> ReadZip:
+    """Read a layer's zip, or with `code` a function's, whose packages lie at its root.
+
+    Raises StorageError where the file cannot be read; a zip that is refused is a finding.
+    """
+    try:
+        with Archive.open(path) as archive:
+            found = [*_packages(archive, target, code=code)]
+            size = path.stat().st_size
+            return ReadZip(
+                name=path.name,
+                zipped=size,
+                members=archive.members,
+                packages=tuple(each for each in found if isinstance(each, Installed)),
+                findings=tuple(each for each in found if isinstance(each, Finding)),
+            )
+    except ArchiveError as error:
+        text = str(error).removeprefix(f"{path.name}: ")
+        refused = finding("archive", path.name, text, "build or download the zip again")
+        return ReadZip(name=path.name, zipped=path.stat().st_size, findings=(refused,))
+
+
+def _packages(archive: Archive, target: Target, *, code: bool) -> Iterator[Installed | Finding]:
+    """Yield the packages of a zip, those that are imported from last: the last one counts."""
+    folders = ["/" + target.site_packages(layout) for layout in ("flat", "versioned")]
+    for folder in [""] if code else folders:
+        pattern = re.compile(re.escape(f"{folder}/"[1:]) + r"([^/]+)\.dist-info/METADATA")
+        for member in archive.members:
+            if match := pattern.fullmatch(member.name):
+                yield from _package(archive, member, match[1], target)
+
+
+def _package(archive: Archive, member: Member, folder: str, target: Target) -> Iterator[Installed | Finding]:
+    """Yield the package that METADATA describes; its folder's name helps out where a field is missing."""
+    from packaging.utils import canonicalize_name
+
+    metadata = parse(archive.read(member))
+    stem, _, version = folder.partition("-")
+    name = canonicalize_name(metadata.name or stem)
+    requires: tuple[Dependency, ...] = ()
+    try:
+        requires = dependencies(metadata, target)
+    except WheelError as error:
+        where, fix = f"{archive.name}: {member.name}", f"ask the authors of {name} to correct it"
+        yield finding("unreadable-metadata", where, error.what, fix)
+    version = metadata.version or version
+    yield Installed(name=name, version=version, requires=requires, layer=archive.name)
+
+
+def check_files(layers: Sequence[ReadZip], code: Sequence[ReadZip], target: Target) -> Iterator[Finding]:
+    """Yield what is wrong with the files of a stack: sizes, count, collisions, places."""
+    yield from _limits(layers, code)
+    yield from _collisions(layers)
+    for layer in layers:
+        yield from _unreachable(layer, target)
+
+
+def _limits(layers: Sequence[ReadZip], code: Sequence[ReadZip]) -> Iterator[Finding]:
+    every = [*layers, *code]
+    allowed, total = limit("unzipped_bytes"), sum(each.unzipped for each in every)
+    if total >= allowed:
+        parts = ", ".join(f"{each.name} {each.unzipped:,}" for each in every)
+        text = f"{total:,} bytes unzipped, {total - allowed + 1:,} more than Lambda takes: {parts}"
+        yield finding("unzipped-limit", "the stack", text, "leave packages out, or split the function")
+    most = limit("layers_per_function")
+    if len(layers) > most:
+        text = f"{len(layers)} layers, Lambda takes {most}"
+        yield finding("layer-count", "the stack", text, "merge layers that are always used together")
+    direct = limit("direct_upload_bytes")
+    for each in every:
+        if each.zipped > direct:
+            text = f"{each.zipped:,} bytes, above the {direct:,} of a direct upload"
+            yield finding("direct-upload", each.name, text, "upload it to S3 and publish it from there")
+
+
+def _collisions(layers: Iterable[ReadZip]) -> Iterator[Finding]:
+    """Yield the pairs of layers that have a path with different content, and which of the two wins."""
+    owner: dict[str, tuple[str, int, int]] = {}
+    replaced: dict[tuple[str, str], list[str]] = {}
+    for layer in layers:
+        for member in layer.members:
+            new = (layer.name, member.crc, member.size)
+            old = owner.setdefault(member.name, new)
+            owner[member.name] = new
+            if old[1:] != new[1:]:
+                replaced.setdefault((old[0], layer.name), []).append(member.name)
+    for (loser, winner), names in replaced.items():
+        text = f"{winner} comes later and replaces {len(names)} files of {loser}: {_some(names)}"
+        fix = "keep each file in one layer, or put the layer that shall win last"
+        yield finding("path-collision", f"{loser}, {winner}", text, fix)
+
+
+def _unreachable(layer: ReadZip, target: Target) -> Iterator[Finding]:
+    """Yield one finding for all files of a layer that nothing on Lambda looks for."""
+    groups: dict[str, int] = {}
+    for member in layer.members:
+        if folder := _unreachable_folder(member.name, target):
+            groups[folder] = groups.get(folder, 0) + 1
+    if groups:
+        text = f"{sum(groups.values())} files lie where Lambda does not look: {_some(sorted(groups))}"
+        fix = f"packages belong into python/ or {target.site_packages('versioned')}/, programs into bin/"
+        yield finding("unreachable-files", layer.name, text, f"{fix}, shared libraries into lib/")
+
+
+def _unreachable_folder(name: str, target: Target) -> str | None:
+    """Return the folder, or the file at the root, that makes a file unreachable; None if it is not."""
+    versioned = _VERSIONED.match(name)
+    if versioned and not name.startswith(target.site_packages("versioned") + "/"):
+        return versioned[0] if versioned[1] != target.minor else name.rpartition("/")[0] + "/"
+    if name.startswith(_LOOKED_INTO):
+        return None
+    folder, slash, _ = name.partition("/")
+    return folder + slash
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

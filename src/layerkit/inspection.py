@@ -1,0 +1,81 @@
+"""A second look: finished zips opened again, and the trees of what needs what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from layerkit import lock as locks
+from layerkit.build import manifest_path, planned
+from layerkit.errors import ConfigError, UsageError
+from layerkit.session import chosen_runtimes, fetch_wheels, lock_target, own_package
+from layerkit.target import target as make_target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from layerkit.check.findings import Report
+    from layerkit.session import Session
+    from layerkit.target import Target
+
+
+def check_built(session: Session, target: Target) -> list[tuple[str, Report]]:
+    """Open the zips of the target's last build again and check every stack; return (stack, report) pairs."""
+    from layerkit.check import brought, check_zips
+    from layerkit.layer.manifest import read
+
+    path = manifest_path(session.project, target)
+    if not path.exists():
+        raise ConfigError("nothing was built for this target", where=str(path), fix="run `layerkit build`")
+    manifest = read(path)
+    lock = locks.current(session.project, target)
+    absent = {one.name: one.reason for one in manifest.left_out}
+    files = {layer.name: path.parent / layer.zip.file for layer in manifest.layers}
+    return [
+        (
+            stack.name,
+            check_zips(
+                [files[name] for name in stack.layers],
+                target,
+                brought(target, lock),
+                function=path.parent / stack.code.file if stack.code else None,
+                absent=absent,
+            ),
+        )
+        for stack in manifest.stacks
+    ]
+
+
+def check_given(
+    zips: Sequence[Path],
+    code: Path | None,
+    runtimes: Sequence[str],
+    architectures: Sequence[str],
+    sdk_version: str | None,
+) -> list[tuple[str, Report]]:
+    """Check zips from anywhere as the layers of one function, for every runtime that is named."""
+    from layerkit.check import brought, check_zips
+
+    if not runtimes:
+        raise UsageError("nothing says which runtime the zips are for", fix="add it: --runtime py312")
+    targets = [
+        make_target(runtime, arch, sdk_version)
+        for runtime in chosen_runtimes(runtimes)
+        for arch in (architectures or ("x86_64",))
+    ]
+    return [("given", check_zips(zips, target, brought(target), function=code)) for target in targets]
+
+
+def tree_target(session: Session, target: Target, package: str | None) -> dict[str, Any]:
+    """Return the tree of what needs what for one target, or upside down from `package`."""
+    from layerkit.tree import tree_of, wheel_size
+
+    lock = lock_target(session, target)
+    prepared = planned(session, lock, own_package(session, target)).prepared
+    fetch_wheels(session, [one.wheel for one in lock.packages if one.name not in prepared])
+    sizes = {name: wheel.unzipped for name, wheel in prepared.items()}
+    for one in lock.packages:
+        if one.name not in sizes:
+            sizes[one.name] = wheel_size(session.store.path("wheels", one.wheel.sha256, ".whl"))
+    origins = {root.name: root.origin for root in locks.roots(session.project)}
+    return tree_of(lock, sizes, origins, package)

@@ -1,0 +1,168 @@
+"""What was built, said as a manifest: the values of a build put into the words of manifest.py."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from layerkit import __version__
+from layerkit.layer.manifest import (
+    Brought,
+    Layer,
+    LeftOut,
+    LockRef,
+    Manifest,
+    Package,
+    ProjectRef,
+    SdkRef,
+    Stack,
+    TargetRef,
+    Tool,
+    WheelFile,
+    ZipFile,
+)
+from layerkit.plan import most_unzipped
+from layerkit.project.faults import redact
+from layerkit.target import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from layerkit.layer.function_code import CodeZip
+    from layerkit.layer.zips import BuiltLayer
+    from layerkit.lock import Lock, WheelRef
+    from layerkit.plan import Plan
+    from layerkit.prepare import PreparedWheel
+    from layerkit.project import Project
+    from layerkit.target import Sdk, Target
+
+
+def describe(
+    project: Project,
+    lock: Lock,
+    plan: Plan,
+    prepared: Mapping[str, PreparedWheel],
+    layers: Sequence[BuiltLayer],
+    code: Sequence[CodeZip] = (),
+    *,
+    notes: Sequence[str] = (),
+) -> Manifest:
+    """Return the manifest of a build: `layers` and `code` as they were written, `notes` of the build.
+
+    The notes of the project, the lock, the plan and the wheels come first; each is kept once.
+    """
+    wheels = {package.name: package.wheel for package in lock.packages}
+    odd = [f"{name}: {note}" for layer in layers for name in layer.packages for note in prepared[name].notes]
+    said = dict.fromkeys((*project.notes, *lock.notes, *plan.notes, *odd, *notes))
+    return Manifest(
+        tool=Tool(name="layerkit", version=__version__),
+        project=ProjectRef(name=project.name, version=project.version),
+        target=_target(lock.target),
+        layout=project.layout,
+        lock=LockRef(digest=lock.digest, inputs=lock.inputs),
+        sdk=_sdk(lock, project),
+        runtime_brings=brought(lock.target),
+        layers=tuple(_layer(layer, plan, prepared, wheels) for layer in layers),
+        stacks=_stacks(plan, layers, code),
+        left_out=tuple(LeftOut(name=e.name, version=e.version, reason=e.reason) for e in plan.left_out),
+        notes=tuple(_public(note, project) for note in said),
+    )
+
+
+def brought(target: Target) -> tuple[Brought, ...]:
+    """Return the packages that a runtime brings, in name order, with the versions that were seen."""
+    return tuple(
+        Brought(name=name, version=version, source=target.sdk.source if target.sdk and version else None)
+        for name in facts()["brings"]["value"]
+        for version in [_seen(target.sdk, name)]
+    )
+
+
+def _seen(sdk: Sdk | None, name: str) -> str | None:
+    """Return the version of a package of the runtime that somebody has seen."""
+    if sdk is None:
+        return None
+    return {"boto3": sdk.boto3, "botocore": sdk.botocore}.get(name)
+
+
+def _target(target: Target) -> TargetRef:
+    glibc = ".".join(map(str, target.glibc))
+    return TargetRef(runtime=target.runtime, arch=target.arch, python=target.python, glibc=glibc)
+
+
+def _sdk(lock: Lock, project: Project) -> SdkRef:
+    """Return where the SDK is and its versions there: the lock holds it in both modes that have one."""
+    versions = {package.name: package.version for package in lock.packages}
+    return SdkRef(
+        mode=lock.sdk.mode,
+        reason=_public(lock.sdk.reason, project),
+        boto3=versions.get("boto3"),
+        botocore=versions.get("botocore"),
+    )
+
+
+def _layer(
+    layer: BuiltLayer, plan: Plan, prepared: Mapping[str, PreparedWheel], wheels: Mapping[str, WheelRef]
+) -> Layer:
+    return Layer(
+        name=layer.name,
+        zip=_zip(layer.path, layer.sha256, layer.size, layer.unzipped, layer.entries),
+        packages=tuple(
+            _package(prepared[name], wheels[name].filename, plan.why.get(name, (name,)))
+            for name in layer.packages
+        ),
+        beneath=next(planned.beneath for planned in plan.layers if planned.name == layer.name),
+    )
+
+
+def _package(wheel: PreparedWheel, filename: str, why: tuple[str, ...]) -> Package:
+    return Package(
+        name=wheel.name,
+        version=wheel.version,
+        wheel=WheelFile(file=filename, sha256=wheel.wheel_sha256),
+        zipped=wheel.zipped,
+        unzipped=wheel.unzipped,
+        licence=wheel.licence,
+        modules=wheel.modules,
+        why=why,
+    )
+
+
+def _zip(path: Path, sha256: str, size: int, unzipped: int, entries: int) -> ZipFile:
+    """Return a zip as the manifest has it; AWS prints digests in base64."""
+    code_sha256 = base64.b64encode(bytes.fromhex(sha256)).decode()
+    return ZipFile(
+        file=path.name,
+        sha256=sha256,
+        code_sha256=code_sha256,
+        zipped=size,
+        unzipped=unzipped,
+        entries=entries,
+    )
+
+
+def _stacks(plan: Plan, layers: Sequence[BuiltLayer], code: Sequence[CodeZip]) -> tuple[Stack, ...]:
+    """Return the stacks of the plan with the sizes that the zips really have."""
+    sizes = {layer.name: layer.unzipped for layer in layers}
+    zips = {each.function: each for each in code}
+    stacks = []
+    for planned in plan.stacks:
+        own = zips.get(planned.name)
+        # A function without code of its own to zip counts for what it was planned with.
+        unzipped = sum(sizes[name] for name in planned.layers) + (own.unzipped if own else planned.code_bytes)
+        stacks.append(
+            Stack(
+                name=planned.name,
+                layers=planned.layers,
+                code=_zip(own.path, own.sha256, own.size, own.unzipped, own.entries) if own else None,
+                unzipped=unzipped,
+                slack=most_unzipped() - unzipped,
+            )
+        )
+    return tuple(stacks)
+
+
+def _public(text: str, project: Project) -> str:
+    """Return a sentence as it may travel: without credentials, and with paths from the project's folder."""
+    return redact(text).replace(f"{project.root}/", "").replace(str(project.root), ".")

@@ -1,0 +1,222 @@
+"""The manifest: what was built for one target, as JSON beside the zips.
+
+It holds what another tool or a later command needs to publish, check, compare or explain the
+layers without opening them: no dates, no absolute paths, no names of hosts, no credentials, so that
+the same inputs give the same bytes. Its form is fixed by schemas/manifest.json; `SCHEMA` is the first
+thing in it that a reader looks at.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerkit.errors import ConfigError, StorageError
+from layerkit.output import write_bytes
+from layerkit.values import UnfitError, as_json, from_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = "layerkit/manifest/1"
+_FAMILY = "layerkit/manifest/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """The program that wrote the manifest."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectRef:
+    """The project that the layers belong to."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRef:
+    """What the layers are for; `python` is the full version whose markers were used."""
+
+    runtime: str
+    arch: str
+    python: str
+    glibc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockRef:
+    """The lock that the packages come from: its own sha256, and that of the inputs it answers."""
+
+    digest: str
+    inputs: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdkRef:
+    """Where the functions find the AWS SDK (runtime, bundle, absent), why, and its versions there."""
+
+    mode: str
+    reason: str
+    boto3: str | None
+    botocore: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """A package that the runtime brings; version and source are null where nobody has seen them."""
+
+    name: str
+    version: str | None
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelFile:
+    """A wheel by its file name and sha256."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A package in a layer; sizes in bytes. `why` leads from a root of the project to the package."""
+
+    name: str
+    version: str
+    wheel: WheelFile
+    zipped: int
+    unzipped: int
+    licence: str | None
+    modules: tuple[str, ...]
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZipFile:
+    """A zip beside the manifest; sizes in bytes.
+
+    `sha256` is hex, `code_sha256` the same digest in base64, as AWS prints CodeSha256.
+    """
+
+    file: str
+    sha256: str
+    code_sha256: str
+    zipped: int
+    unzipped: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A layer: its zip, its packages in name order, the layers it relies on."""
+
+    name: str
+    zip: ZipFile
+    packages: tuple[Package, ...]
+    beneath: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Layers that meet in one function, the lowest first; `code` is null where only layers are declared.
+
+    `unzipped` is the sum that Lambda's limit counts, `slack` what the limit leaves, both in bytes.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    code: ZipFile | None
+    unzipped: int
+    slack: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A package of the lock that lies in no layer, and the reason."""
+
+    name: str
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything built for one project and target. Layers without packages are not in it."""
+
+    schema: str = SCHEMA
+    tool: Tool
+    project: ProjectRef
+    target: TargetRef
+    layout: str
+    lock: LockRef
+    sdk: SdkRef
+    runtime_brings: tuple[Brought, ...]
+    layers: tuple[Layer, ...]
+    stacks: tuple[Stack, ...]
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+
+    def zips(self) -> tuple[ZipFile, ...]:
+        """Return the zips that belong to the manifest: those of the layers, then the functions' code."""
+        code = tuple(stack.code for stack in self.stacks if stack.code)
+        return (*(layer.zip for layer in self.layers), *code)
+
+    def text(self) -> str:
+        """Return the manifest as it stands in its file."""
+        return json.dumps(as_json(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write(manifest: Manifest, path: Path) -> None:
+    """Write the manifest to `path`, whole or not at all. Raises StorageError."""
+    write_bytes(path, manifest.text().encode())
+
+
+def read(path: Path) -> Manifest:
+    """Return the manifest in `path`.
+
+    Raises StorageError when the file cannot be read, ConfigError when it is not a manifest, is
+    damaged, or is of a form that this version does not know.
+    """
+    fix = "build again to write a new one"
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        what = f"the manifest cannot be read: {error.strerror}"
+        raise StorageError(what, where=str(path), fix=fix) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError("this is not a manifest: it is no JSON", where=str(path), fix=fix) from error
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if not isinstance(schema, str) or not schema.startswith(_FAMILY):
+        raise ConfigError("this is not a manifest of layerkit", where=str(path))
+    if schema != SCHEMA:
+        raise ConfigError(
+            f"the manifest is of the form {schema}, and this version reads {SCHEMA}", where=str(path), fix=fix
+        )
+    try:
+        manifest = from_json(Manifest, document)
+    except UnfitError as error:
+        raise ConfigError(f"the manifest is damaged: {error}", where=str(path), fix=fix) from error
+    foreign = [zip_file.file for zip_file in manifest.zips() if not _bare(zip_file.file)]
+    if foreign:
+        raise ConfigError(f"the manifest names a file elsewhere: {foreign[0]!r}", where=str(path), fix=fix)
+    return manifest
+
+
+def zips_of(path: Path) -> frozenset[str]:
+    """Return the names of the zips of the manifest in `path`; none where there is no manifest of ours."""
+    try:
+        return frozenset(one.file for one in read(path).zips())
+    except (ConfigError, StorageError):
+        return frozenset()
+
+
+def _bare(name: str) -> bool:
+    """Say whether `name` can only mean a file beside the manifest."""
+    return bool(name) and name not in (".", "..") and not {"/", "\\", "\0"} & set(name)

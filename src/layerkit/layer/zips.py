@@ -1,0 +1,133 @@
+"""From a plan to layer zips: prepared wheels, in the order of their names, copied one after the other."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from layerkit.archive import Run, compose
+from layerkit.layer.collisions import decide
+from layerkit.output import draft, remove, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from layerkit.plan import Plan, PlannedLayer
+    from layerkit.prepare import PreparedWheel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltLayer:
+    """A layer's zip as it lies on disk; sizes are in bytes, sha256 is hex, packages in name order."""
+
+    name: str
+    path: Path
+    size: int
+    unzipped: int
+    entries: int
+    sha256: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """A layer that is ready to be written: its runs, and what to leave out of each by its index."""
+
+    name: str
+    path: Path
+    packages: tuple[str, ...]
+    runs: tuple[Run, ...]
+    skip: Mapping[int, frozenset[str]]
+
+
+def compose_layers(
+    plan: Plan,
+    prepared: Mapping[str, PreparedWheel],
+    folder: Path,
+    prefix: str,
+    collisions: Mapping[str, str],
+) -> tuple[BuiltLayer, ...]:
+    """Write `<prefix>-<layer>.zip` into `folder` for every layer of the plan that holds a package.
+
+    A layer without packages has no zip: it is not among the results, and a zip of its name that an
+    earlier build left is removed. `prepared` is by canonical package name. Several layers are written
+    at once. Raises WheelError for collisions and damaged runs, ConfigError for an entry of
+    `collisions` that names the wrong package, StorageError where the folder cannot be written.
+    """
+    sweep(folder)
+    jobs = [_job(layer, prepared, folder, prefix, collisions) for layer in plan.layers if layer.packages]
+    for layer in plan.layers:
+        if not layer.packages:
+            remove(_path(folder, prefix, layer))
+    return tuple(_write_all(jobs))
+
+
+def _path(folder: Path, prefix: str, layer: PlannedLayer) -> Path:
+    return folder / f"{prefix}-{layer.name}.zip"
+
+
+def _job(
+    layer: PlannedLayer,
+    prepared: Mapping[str, PreparedWheel],
+    folder: Path,
+    prefix: str,
+    collisions: Mapping[str, str],
+) -> _Job:
+    """Open the runs of a layer and decide every collision in it."""
+    packages = tuple(sorted(layer.packages))
+    runs = tuple(Run.open(prepared[package].path) for package in packages)
+    return _Job(
+        name=layer.name,
+        path=_path(folder, prefix, layer),
+        packages=packages,
+        runs=runs,
+        skip=decide(layer.name, packages, runs, collisions),
+    )
+
+
+def _write_all(jobs: Sequence[_Job]) -> list[BuiltLayer]:
+    """Write the layers, in as many threads as there are processors; raise the first error there was.
+
+    Copying and hashing let other threads run. Each zip is put in place as soon as it is whole.
+    """
+    results: dict[str, BuiltLayer] = {}
+    errors: list[BaseException] = []
+    waiting = list(reversed(jobs))
+
+    def work() -> None:
+        try:
+            while not errors:
+                job = waiting.pop()
+                results[job.name] = _write(job)
+        except IndexError:
+            return
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
+            errors.append(error)
+
+    threads = [Thread(target=work) for _ in range(min(len(jobs), os.cpu_count() or 1) - 1)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [results[job.name] for job in jobs]
+
+
+def _write(job: _Job) -> BuiltLayer:
+    """Write one layer."""
+    with draft(job.path) as name:
+        composed = compose(name, job.runs, skip=job.skip)
+    return BuiltLayer(
+        name=job.name,
+        path=job.path,
+        size=composed.size,
+        unzipped=composed.unzipped,
+        entries=composed.entries,
+        sha256=composed.sha256,
+        packages=job.packages,
+    )

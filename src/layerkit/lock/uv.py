@@ -1,0 +1,302 @@
+"""The conversation with uv, which chooses the versions.
+
+uv asks the interpreter it resolves for what it is. For a Lambda runtime there need not be any
+interpreter here, and uv has no name for glibc 2.26; so a *stand-in* answers: a shell script of
+two lines that prints what the runtime's own interpreter would say. uv then accepts every wheel
+tag up to the runtime's glibc, in the order pip on the runtime ranks them, for any Python and
+architecture. The answer's form is uv's own (its get_interpreter_info script, 0.13); the range
+of uv in pyproject.toml is the one the tests have seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from layerkit.errors import LayerkitError, NetworkError, ResolutionError, StorageError
+from layerkit.lock import WheelRef
+from layerkit.redaction import redact, strip_credentials
+from layerkit.target import runtimes
+from layerkit.toml import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from layerkit.store import Store
+    from layerkit.target import Target
+
+_NETWORK_SIGNS = (
+    "Failed to fetch",
+    "Request failed",
+    "error sending request",
+    "Network connectivity is disabled",
+    "timed out",
+    "status code",
+    "HTTP status",
+)
+_UNSATISFIABLE = "No solution found"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A version that uv chose, with the wheels of it that it names."""
+
+    name: str
+    version: str
+    wheels: tuple[WheelRef, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What uv is asked: requirement lines, and what bounds them.
+
+    `overrides` replace a requirement wherever it comes from, `preferences` is an earlier lock
+    whose versions are kept where they still fit.
+    """
+
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    preferences: str | None = None
+
+
+class UnsatisfiableError(ResolutionError):
+    """uv proved that no set of versions fits; `what` holds its reasoning."""
+
+
+class Uv:
+    """uv, asked on behalf of one target from one project's folder."""
+
+    def __init__(self, target: Target, store: Store, folder: Path, *, offline: bool = False) -> None:
+        """Keep whom to ask for; nothing is run yet."""
+        self.target = target
+        self._store = store
+        self._folder = folder
+        self._offline = offline
+
+    def resolve(self, question: Question) -> tuple[Candidate, ...]:
+        """Return the chosen versions in name order, each with its best wheel for the target.
+
+        Raises UnsatisfiableError when no versions fit, NetworkError when an index cannot be had.
+        """
+        return self._compile(question, ())
+
+    def unbuilt(self, versions: Mapping[str, str], arguments: Sequence[str]) -> dict[str, str]:
+        """Return, of the packages in `versions`, those whose newest version has no wheel that fits.
+
+        The values are those newest versions; only versions that admit the target's Python count.
+        """
+        with tempfile.TemporaryDirectory(prefix="layerkit-") as name:
+            for package, version in versions.items():
+                _pretend_installed(Path(name), package, version)
+            command = [*self._uv("list"), "--target", name, "--outdated", "--format", "json"]
+            listed = json.loads(_run([*command, "--quiet", *arguments], self._folder) or "[]")
+        return {row["name"]: row["latest_version"] for row in listed if row["latest_filetype"] == "sdist"}
+
+    def wheels_of(self, requirement: str, arguments: Sequence[str]) -> Candidate | None:
+        """Return the newest version that `requirement` admits with its wheels for all platforms.
+
+        uv names the wheels of one lowest Python and those above it, so the oldest Python that
+        the version admits is looked for first. None where there is no wheel at all.
+        """
+        question = Question(requirements=(requirement,), arguments=tuple(arguments))
+        for runtime in runtimes():
+            lowest = ("--python-version", runtime.removeprefix("python"))
+            try:
+                found = self._compile(question, ("--universal", "--no-deps", *lowest))
+            except UnsatisfiableError:
+                continue
+            if found:
+                return found[-1]
+        return None
+
+    def newest_fitting(self, name: str, arguments: Sequence[str]) -> str | None:
+        """Return the newest version of `name` that has a wheel for the target, if any has."""
+        question = Question(requirements=(name,), arguments=tuple(arguments))
+        try:
+            return self._compile(question, ("--no-deps",))[0].version
+        except (UnsatisfiableError, IndexError):
+            return None
+
+    def _compile(self, question: Question, more: Sequence[str]) -> tuple[Candidate, ...]:
+        """Write the question down, run uv on it and read its lock."""
+        with tempfile.TemporaryDirectory(prefix="layerkit-") as name:
+            folder = Path(name)
+            answer = folder / "pylock.toml"
+            if question.preferences is not None:
+                answer.write_text(question.preferences, encoding="utf-8")
+            _run(self._command(question, folder, answer, more), self._folder)
+            return _candidates(answer.read_text(encoding="utf-8"), folder)
+
+    def _command(self, question: Question, folder: Path, answer: Path, more: Sequence[str]) -> list[str]:
+        """Return uv's command line; the question's lines go to files beside the answer."""
+        command = [*self._uv("compile"), _lines(folder, "requirements", question.requirements)]
+        if question.constraints:
+            command += ["--constraints", _lines(folder, "constraints", question.constraints)]
+        if question.overrides:
+            command += ["--overrides", _lines(folder, "overrides", question.overrides)]
+        command += [
+            "--only-binary",
+            ":all:",
+            "--format",
+            "pylock.toml",
+            "--output-file",
+            str(answer),
+            "--quiet",
+        ]
+        return [*command, *question.arguments, *more]
+
+    def _uv(self, verb: str) -> list[str]:
+        """Return the beginning of every call of uv: its own path, the verb, and the target."""
+        command = [uv_binary(), "pip", verb, "--no-progress", "--color", "never"]
+        if self._offline:
+            command.append("--offline")
+        return [*command, "--python", str(stand_in(self.target, self._store))]
+
+
+def uv_binary() -> str:
+    """Return the path of uv's program, which came with layerkit."""
+    from uv import find_uv_bin
+
+    try:
+        return str(find_uv_bin())
+    except FileNotFoundError as error:
+        raise StorageError(
+            "uv, which layerkit depends on, is not there", fix="install layerkit again"
+        ) from error
+
+
+def stand_in(target: Target, store: Store) -> Path:
+    """Return the path of the script that answers uv for `target`, written once per store."""
+    answer = json.dumps(_interpreter_facts(target), sort_keys=True)
+    digest = hashlib.sha256(answer.encode()).hexdigest()
+    path = store.path("interpreters", digest)
+    if not path.exists():
+        text = answer.replace('"@self"', json.dumps(str(path)))
+        with store.publish("interpreters", digest) as temporary:
+            Path(temporary).write_text(f"#!/bin/sh\nprintf '%s\\n' '{_quoted(text)}'\n", encoding="utf-8")
+            Path(temporary).chmod(0o755)
+    return path
+
+
+def _quoted(text: str) -> str:
+    """Return `text` fit to stand between single quotes in a shell script."""
+    return text.replace("'", "'\\''")
+
+
+def _interpreter_facts(target: Target) -> dict[str, Any]:
+    """Return what the runtime's interpreter would answer; `@self` stands for the script's own path."""
+    prefix = str(Path(target.interpreter).parent.parent)
+    site_packages = f"{prefix}/lib/python{target.minor}/site-packages"
+    scheme = {"purelib": site_packages, "platlib": site_packages, "scripts": f"{prefix}/bin", "data": prefix}
+    scheme["include"] = f"{prefix}/include"
+    major, minor = target.glibc
+    return {
+        "result": "success",
+        "markers": target.markers(),
+        "sys_base_prefix": prefix,
+        "sys_base_exec_prefix": prefix,
+        "sys_prefix": prefix,
+        "sys_base_executable": "@self",
+        "sys_executable": "@self",
+        "sys_path": [],
+        "site_packages": [site_packages],
+        "stdlib": f"{prefix}/lib/python{target.minor}",
+        "extension_suffixes": [".so"],
+        "standalone": False,
+        "scheme": scheme,
+        "virtualenv": {key: path.lstrip("/") for key, path in scheme.items()},
+        "os": {"name": "manylinux", "major": major, "minor": minor},
+        "arch": target.machine,
+        "cpu_info": {"unavailable": "the stand-in has no processor"},
+        "manylinux_compatible": True,
+        "gil_disabled": False,
+        "debug_enabled": False,
+        "pointer_size": "64",
+    }
+
+
+def _lines(folder: Path, name: str, lines: Sequence[str]) -> str:
+    """Write lines to a file for uv and return its path."""
+    path = folder / f"{name}.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def _pretend_installed(folder: Path, name: str, version: str) -> None:
+    """Lay down as much of a .dist-info as uv needs to take a package for installed."""
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (info / "METADATA").write_text(text, encoding="utf-8")
+    (info / "RECORD").write_text("", encoding="utf-8")
+
+
+def _run(command: list[str], folder: Path) -> str:
+    """Run uv, return what it printed and turn its failures into ours."""
+    import subprocess
+
+    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    except OSError as error:
+        raise StorageError(f"uv cannot be started: {error}", fix="install layerkit again") from error
+    if done.returncode:
+        raise _failure(done.stderr.decode("utf-8", "replace"))
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _failure(text: str) -> LayerkitError:
+    """Return the error that uv's words amount to."""
+    said = redact(text).strip().removeprefix("error: ")
+    unfit = ("hint: Wheels are required", "warning:")
+    said = "\n".join(line for line in said.splitlines() if not line.startswith(unfit)).strip()
+    if _UNSATISFIABLE in said:
+        return UnsatisfiableError(said)
+    if any(sign in said for sign in _NETWORK_SIGNS):
+        return NetworkError(said, fix="look at the network, the proxy and the index settings that uv uses")
+    return ResolutionError(said)
+
+
+def _candidates(text: str, folder: Path) -> tuple[Candidate, ...]:
+    """Read uv's PEP 751 lock; relative paths in it start at `folder`."""
+    packages = parse(text).get("packages", [])
+    read = (
+        Candidate(name=package["name"], version=package.get("version", ""), wheels=_wheels(package, folder))
+        for package in packages
+    )
+    return tuple(sorted(read, key=lambda candidate: candidate.name))
+
+
+def _wheels(package: Mapping[str, Any], folder: Path) -> tuple[WheelRef, ...]:
+    """Return the wheels of one locked package; a wheel given by its address is an `archive`."""
+    entries = list(package.get("wheels", []))
+    if "archive" in package:
+        entries.append(package["archive"])
+    return tuple(_wheel(entry, folder) for entry in entries)
+
+
+def _wheel(entry: Mapping[str, Any], folder: Path) -> WheelRef:
+    """Return one wheel of uv's lock, local when its address is a path or a file URL."""
+    url, path = entry.get("url"), entry.get("path")
+    if url is not None and urlsplit(url).scheme == "file":
+        url, path = None, unquote(urlsplit(url).path)
+    if path is not None:
+        path = os.path.normpath(folder / path)
+    source = path or unquote(urlsplit(url or "").path)
+    return WheelRef(
+        filename=entry.get("name") or source.rpartition("/")[2],
+        sha256=entry.get("hashes", {}).get("sha256", ""),
+        size=entry.get("size"),
+        url=strip_credentials(url) if url else None,
+        path=path,
+    )

@@ -1,0 +1,198 @@
+"""[tool.layerkit] in pyproject.toml: every key, its type and its meaning.
+
+Everything wrong is noted with its path, and reading goes on, so that a user sees all of it at
+once. What the names in it mean is for `declared_layers`, which knows the project's dependencies.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from layerkit.errors import ConfigError, UsageError
+from layerkit.project.requirement import canonical, is_name
+from layerkit.project.tables import Table, strings, table
+from layerkit.target import parse_arch, parse_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from layerkit.project.faults import Faults
+    from layerkit.target import Layout
+
+__all__ = ["Config", "FunctionTable", "Roots", "SdkRule", "read"]
+
+SdkRule = Literal["auto", "runtime", "bundle"]
+
+_KEYS = (
+    "runtimes", "architectures", "sdk", "sdk-version", "layout", "layers", "functions", "never-deploy",
+    "self-contained", "collisions", "output", "lock",
+)  # fmt: skip
+_ROOTS = ("requirements", "extras", "groups", "dependencies", "project")
+_FUNCTION = ("layers", "code", "include", "exclude", *_ROOTS)
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+# A place in the file, such as `pyproject.toml: tool.layerkit.layers.data[0]`, and what stands there.
+Placed = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roots:
+    """What a layer is declared to hold.
+
+    `requirements` are names or PEP 508; `extras` and `groups` name lists of the project's own;
+    `dependencies` means the project's main dependencies, `project` its own wheel without them.
+    """
+
+    path: str
+    requirements: tuple[Placed, ...] = ()
+    extras: tuple[Placed, ...] = ()
+    groups: tuple[Placed, ...] = ()
+    dependencies: bool = False
+    project: bool = False
+
+    def __bool__(self) -> bool:
+        """Say whether anything is named at all."""
+        return bool(self.requirements or self.extras or self.groups or self.dependencies or self.project)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionTable:
+    """A function as written; `layers` is None where the key is absent."""
+
+    path: str
+    roots: Roots
+    layers: tuple[Placed, ...] | None = None
+    code: Placed | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """[tool.layerkit] as written; None and empty where a key is absent."""
+
+    runtimes: tuple[str, ...] | None = None
+    architectures: tuple[str, ...] | None = None
+    sdk: SdkRule | None = None
+    sdk_version: str | None = None
+    layout: Layout | None = None
+    layers: Mapping[str, Roots] | None = None
+    functions: Mapping[str, FunctionTable] = field(default_factory=dict)
+    never: frozenset[str] = frozenset()
+    self_contained: bool = False
+    collisions: Mapping[str, str] = field(default_factory=dict)
+    output: str | None = None
+    lock: str | None = None
+
+
+def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
+    """Return the table of a pyproject.toml that is shown as `shown`."""
+    value = table(tables, "tool").get("layerkit", {})
+    keys = Table(value, f"{shown}: tool.layerkit", faults, _KEYS)
+    layers = {name: _layer(inner, path, faults) for name, path, inner in keys.tables("layers")}
+    return Config(
+        runtimes=_words(keys, "runtimes", parse_runtime),
+        architectures=_words(keys, "architectures", parse_arch),
+        sdk=keys.choice("sdk", ("auto", "runtime", "bundle")),
+        sdk_version=_sdk_version(keys),
+        layout=keys.choice("layout", ("versioned", "flat")),
+        layers=layers if "layers" in keys.values else None,
+        functions={name: _function(inner, path, faults) for name, path, inner in keys.tables("functions")},
+        never=frozenset(canonical(name) for _, name in _names(keys, "never-deploy")),
+        self_contained=keys.flag("self-contained"),
+        collisions=_collisions(keys),
+        output=keys.string("output"),
+        lock=keys.string("lock"),
+    )
+
+
+def _words(table: Table, key: str, read_word: Callable[[str], str]) -> tuple[str, ...] | None:
+    """Return runtimes or architectures under their own names, each once, in the order written."""
+    written = table.strings(key)
+    if written is None:
+        return None
+    if not written and table.values[key] == []:
+        table.faults.add(table.at(key), "this is empty")
+    words: list[str] = []
+    for path, text in written:
+        try:
+            words.append(read_word(text))
+        except UsageError as error:  # noqa: PERF203 - the loop goes on, so that all faults are found
+            table.faults.take(ConfigError(error.what, where=path, fix=error.fix))
+    return tuple(dict.fromkeys(words))
+
+
+def _sdk_version(table: Table) -> str | None:
+    """Return the version of boto3 and botocore that the runtime brings."""
+    version = table.string("sdk-version")
+    if version is not None and _VERSION.fullmatch(version) is None:
+        table.faults.add(table.at("sdk-version"), f"{version!r} is not a version of boto3 such as 1.40.4")
+    return version
+
+
+def _names(table: Table, key: str) -> list[Placed]:
+    """Return a list of names of packages."""
+    found = []
+    for path, text in table.strings(key) or ():
+        if is_name(text):
+            found.append((path, text))
+        else:
+            table.faults.add(path, f"{text!r} is not the name of a package")
+    return found
+
+
+def _layer(value: Any, path: str, faults: Faults) -> Roots:
+    """Read a layer: a list of roots, or a table of them."""
+    if isinstance(value, list):
+        roots = Roots(path=path, requirements=tuple(strings(value, path, faults)))
+    else:
+        roots = _roots(Table(value, path, faults, _ROOTS))
+    if not roots and value in ([], {}):
+        faults.add(path, "the layer names nothing to put into it")
+    return roots
+
+
+def _roots(table: Table) -> Roots:
+    """Read what a table names to put into a layer."""
+    return Roots(
+        path=table.path,
+        requirements=tuple(table.strings("requirements") or ()),
+        extras=tuple(table.strings("extras") or ()),
+        groups=tuple(table.strings("groups") or ()),
+        dependencies=table.flag("dependencies"),
+        project=table.flag("project"),
+    )
+
+
+def _function(value: Any, path: str, faults: Faults) -> FunctionTable:
+    """Read a function."""
+    table = Table(value, path, faults, _FUNCTION)
+    layers = table.strings("layers")
+    code = table.string("code")
+    if code is None:
+        for key in ("include", "exclude"):
+            if key in table.values:
+                faults.add(table.at(key), "this says nothing without `code`, the folder it is about")
+    return FunctionTable(
+        path=path,
+        roots=_roots(table),
+        layers=None if layers is None else tuple(layers),
+        code=(table.at("code"), code) if code else None,
+        include=tuple(text for _, text in table.strings("include") or ()),
+        exclude=tuple(text for _, text in table.strings("exclude") or ()),
+    )
+
+
+def _collisions(table: Table) -> dict[str, str]:
+    """Return which package wins a path inside the layer."""
+    found: dict[str, str] = {}
+    for name, path, value in table.tables("collisions"):
+        if not isinstance(value, str) or not is_name(value):
+            table.faults.add(path, f"{value!r} is not the name of the package whose file is kept")
+        elif name.startswith("/") or ".." in name.split("/"):
+            table.faults.add(path, "the path has to be one inside the layer, such as python/README.txt")
+        else:
+            found[name] = canonical(value)
+    return found

@@ -1,0 +1,48 @@
+"""Layers, functions and stacks as a project declares them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerkit.project.requirement import Requirement
+
+__all__ = ["FunctionSpec", "LayerSpec", "Stack"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpec:
+    """A layer as declared: its roots, and whether the project's own wheel lies in it alone.
+
+    `wheel-only` is the project's own wheel without what that wheel requires; it stands among the
+    requirements too, as a local folder, so that it is built and locked like any other.
+    """
+
+    name: str
+    requirements: tuple[Requirement, ...] = ()
+    project: Literal["none", "wheel-only"] = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSpec:
+    """A function: its layers in the order Lambda lays them down, and its own code.
+
+    `code` is an absolute path of a folder or a file; the patterns are relative to that folder.
+    """
+
+    name: str
+    layers: tuple[str, ...] = ()
+    code: Path | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Layers that meet in one function, the lowest first."""
+
+    name: str
+    layers: tuple[str, ...]

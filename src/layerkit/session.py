@@ -1,0 +1,168 @@
+"""What every command works with: the project, its targets, the store, and the locks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from layerkit import lock as locks
+from layerkit.errors import ResolutionError, UsageError
+from layerkit.project import load, validate, with_pins
+from layerkit.store import Store
+from layerkit.target import maintained_runtimes, parse_arch, parse_runtime
+from layerkit.target import target as make_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from layerkit.fetch.download import Progress
+    from layerkit.lock import Lock, LockedPackage, WheelRef
+    from layerkit.project import Overrides, Project
+    from layerkit.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What every step of a command works with.
+
+    `project` was read without the pins of existing locks, which only a new resolution needs.
+    """
+
+    project: Project
+    targets: tuple[Target, ...]
+    store: Store
+    offline: bool
+    talk: Callable[[str], None]
+    progress: Progress
+
+
+def open_session(
+    path: Path,
+    *,
+    talk: Callable[[str], None],
+    progress: Progress,
+    runtimes: Sequence[str] = (),
+    architectures: Sequence[str] = (),
+    sdk_version: str | None = None,
+    offline: bool = False,
+    **overrides: Any,
+) -> Session:
+    """Read the project and name the targets; nothing is resolved yet.
+
+    `runtimes` and `architectures` replace the project's; `all` means every one that AWS still
+    lets its users update.
+    """
+    chosen: Overrides = {**overrides, "pins": False}  # type: ignore[typeddict-item]
+    chosen["runtimes"] = chosen_runtimes(runtimes) or None
+    chosen["architectures"] = tuple(map(parse_arch, architectures)) or None
+    project = load(path, **chosen)
+    targets = tuple(_targets(project, sdk_version or project.sdk_version, talk))
+    return Session(
+        project=project,
+        targets=targets,
+        store=Store.default(),
+        offline=offline,
+        talk=talk,
+        progress=progress,
+    )
+
+
+def chosen_runtimes(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the runtimes that a command line names, each once."""
+    if "all" in names:
+        return maintained_runtimes()
+    return tuple(dict.fromkeys(map(parse_runtime, names)))
+
+
+def _targets(project: Project, sdk_version: str | None, talk: Callable[[str], None]) -> Iterable[Target]:
+    """Yield every pair of runtime and architecture that exists; say which do not."""
+    pairs = [(runtime, arch) for runtime in project.runtimes for arch in project.architectures]
+    found = 0
+    last: UsageError | None = None
+    for runtime, arch in pairs:
+        try:
+            one = make_target(runtime, arch, sdk_version)
+        except UsageError as error:  # noqa: PERF203 - a handful of pairs
+            talk(f"left out: {error.what}")
+            last = error
+        else:
+            found += 1
+            yield one
+    if not found and last is not None:
+        raise last
+
+
+def lock_target(session: Session, target: Target, *, upgrade: Sequence[str] = (), renew: bool = True) -> Lock:
+    """Return the target's lock: the one on disk where it is current, else a new one.
+
+    Raises ResolutionError when it would have to be made and `renew` forbids it.
+    """
+    if not upgrade and (lock := locks.current(session.project, target)):
+        return lock
+    if not renew:
+        raise ResolutionError(
+            "the lock is missing or answers other requirements",
+            where=str(locks.lock_path(session.project, target)),
+            fix="run `layerkit lock`",
+        )
+    from layerkit.lock.resolve import resolve
+
+    project = with_pins(session.project)
+    validate(project)
+    session.talk(f"{target.key}: resolving")
+    return resolve(
+        project,
+        target,
+        session.store,
+        lambda wheels: fetch_wheels(session, wheels),
+        built=_built_folders(session, target),
+        upgrade=upgrade,
+        offline=session.offline,
+    )
+
+
+def _built_folders(session: Session, target: Target) -> dict[Path, Path]:
+    """Build the local folders that the project requires, each once; return folder to wheel."""
+    folders = {root.path for root in locks.roots(session.project) if root.path}
+    return {folder: _build_folder(session, folder, target) for folder in sorted(folders) if folder.is_dir()}
+
+
+def _build_folder(session: Session, folder: Path, target: Target) -> Path:
+    """Build one local folder into a wheel beside the locks; refuse one that cannot run on the target."""
+    from layerkit.lock.local import build_wheel, refuse_foreign
+
+    content, kept = session.project.content(folder), session.project.lock_folder / "wheels"
+    wheel = build_wheel(folder, content, session.store, kept, offline=session.offline)
+    refuse_foreign(wheel, target)
+    return wheel
+
+
+def own_package(session: Session, target: Target) -> LockedPackage | None:
+    """Return the project's own package, built now, where a layer holds it and the lock does not.
+
+    The lock leaves it out: its content changes with every edit, what it requires hardly ever.
+    """
+    project = session.project
+    if not locks.holds_own_wheel(project):
+        return None
+    from layerkit.lock import LockedPackage, WheelRef
+    from layerkit.metadata import dependencies
+    from layerkit.wheel import Wheel
+
+    path = _build_folder(session, project.root, target)
+    wheel = Wheel.open(path, path.name)
+    ref = WheelRef(filename=path.name, sha256=wheel.sha256, size=path.stat().st_size, path=str(path))
+    needs = tuple(need for need in dependencies(wheel.metadata, target) if not need.extra)
+    return LockedPackage(name=wheel.name, version=wheel.version, wheel=ref, requires=needs)
+
+
+def fetch_wheels(session: Session, wheels: Sequence[WheelRef]) -> None:
+    """Have every wheel in the store, with the credentials that uv would use."""
+    from layerkit.fetch import fetch
+    from layerkit.fetch.credentials import Credentials
+
+    project = session.project
+    addresses = [root.text.partition(" @ ")[2] for root in locks.roots(project) if " @ " in root.text]
+    credentials = Credentials.load(project.root, arguments=project.index_arguments, addresses=addresses)
+    fetch(wheels, session.store, credentials=credentials, offline=session.offline, progress=session.progress)
