@@ -138,9 +138,9 @@ def test_plan(built: small.Small) -> None:
 
 def test_check(built: small.Small) -> None:
     whole = check_plan(built.plan, built.lock)
-    assert check("check", {"targets": [whole.as_json()]})["targets"][0]["passed"]
+    assert check("check", {"targets": [{"stack": "api", **whole.as_json()}]})["targets"][0]["passed"]
     every = tuple(finding(code, "here", "text", "fix") for code in CODES)
-    full = check("check", {"targets": [replace(whole, findings=every).as_json()]})
+    full = check("check", {"targets": [{"stack": "api", **replace(whole, findings=every).as_json()}]})
     assert not full["targets"][0]["passed"]
 
 

@@ -36,12 +36,10 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     try:
-        cli.main(args=arguments, prog_name="layerkit", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="layerkit", standalone_mode=False)
     except LayerkitError as error:
         _show(error, as_json="--json" in arguments)
         return error.exit_code
-    except click.exceptions.Exit as done:
-        return done.exit_code
     except click.ClickException as error:
         error.show()
         return UsageError.exit_code
@@ -51,7 +49,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         # Whoever read our output has seen enough; the interpreter must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
+    # Without standalone mode, click returns the code of an Exit, and else what the command returned.
+    return code if isinstance(code, int) else 0
 
 
 def _show(error: LayerkitError, *, as_json: bool) -> None:
@@ -221,13 +221,16 @@ def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options
     else:
         for name, one in reports:
             show_findings(name, one, _talk(options))
-    try:
-        for _, one in reports:
+    failed = 0
+    for _, one in reports:
+        try:
             one.raise_for_errors()
-    except LayerkitError as error:
-        # The findings are on stdout already: one document per command.
-        _show(error, as_json=False)
-        raise click.exceptions.Exit(error.exit_code) from error
+        except LayerkitError as error:  # noqa: PERF203 - one per function
+            # With --json the findings are on stdout already: one document per command.
+            _show(error, as_json=False)
+            failed = max(failed, error.exit_code)
+    if failed:
+        raise click.exceptions.Exit(failed)
 
 
 @cli.command()

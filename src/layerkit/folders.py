@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["clean_aws", "clean_metadata", "clean_packages", "renew_records", "zip_folder"]
 
-_PLACES = (".", "python", "python/lib/python3.*/site-packages", "lib/python3.*/site-packages")
+_PLACES = ("python", "python/lib/python3.*/site-packages", "lib/python3.*/site-packages")
 # The names that the SDK's packages are imported by, where those are not the packages' own.
 _MODULES = {"python-dateutil": "dateutil"}
 # What runtimes up to python3.8 brought for their botocore; later ones have it no more.
@@ -144,7 +144,8 @@ def _places(top: Path) -> list[Path]:
     """Return the folders under `top` that packages lie in. Raises StorageError if there is no `top`."""
     if not top.is_dir():
         raise StorageError("there is no such folder", where=str(top))
-    return [folder for place in _PLACES for folder in sorted(top.glob(place)) if folder.is_dir()]
+    below = [folder for place in _PLACES for folder in sorted(top.glob(place)) if folder.is_dir()]
+    return [top, *below]
 
 
 def _files(top: Path) -> list[Path]:

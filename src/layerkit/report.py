@@ -130,9 +130,9 @@ def _bar(stack: PlannedStack) -> str:
 
 
 def show_findings(stack: str, report: Report, talk: Callable[[str], None]) -> None:
-    """Say what a check of one stack found."""
+    """Say what a check of one stack found, but for the errors, which are raised."""
     checked = f"{report.target_key}: stack {stack}"
-    for finding in report.findings:
+    for finding in report.warnings:
         talk(f"{checked}: {finding.severity}: {finding.where}: {finding.text} [{finding.code}]")
         if finding.fix:
             talk(f"  {finding.fix}")
