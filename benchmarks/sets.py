@@ -24,13 +24,14 @@ ROOTS = {
     "big": "pyarrow pandas s3fs fastparquet",
     # Pure packages that many projects know, none of which brings a compiled one along.
     "many": """
-        arrow asgiref attrs babel beautifulsoup4 blinker boltons bottle cachetools cattrs click cloudpickle
-        colorama croniter decorator defusedxml distro dnspython docutils email-validator filelock fsspec
-        httpx humanize idna inflection iso8601 isodate itsdangerous jsonpointer loguru markdown
-        marshmallow mistune more-itertools natsort networkx oauthlib packaging pathspec platformdirs pluggy ply
-        prometheus-client pyasn1 pycparser pygments pyjwt pyparsing python-dateutil python-dotenv pytz rich
-        semver six sortedcontainers soupsieve sqlparse structlog tabulate tenacity tomli-w tomlkit toolz
-        tqdm typing-extensions tzdata tzlocal uritemplate urllib3 voluptuous websocket-client xmltodict zipp
+        arrow asgiref attrs babel beautifulsoup4 blinker boltons bottle cachetools cattrs click
+        cloudpickle colorama croniter decorator defusedxml distro dnspython docutils email-validator
+        filelock fsspec httpx humanize idna inflection iso8601 isodate itsdangerous jsonpointer loguru
+        markdown marshmallow mistune more-itertools natsort networkx oauthlib packaging pathspec
+        platformdirs pluggy ply prometheus-client pyasn1 pycparser pygments pyjwt pyparsing
+        python-dateutil python-dotenv pytz rich semver six sortedcontainers soupsieve sqlparse
+        structlog tabulate tenacity tomli-w tomlkit toolz tqdm typing-extensions tzdata tzlocal
+        uritemplate urllib3 voluptuous websocket-client xmltodict zipp
     """,
 }
 
