@@ -21,7 +21,7 @@ from layerkit.archive.names import bad_name, collisions
 from layerkit.archive.problems import ArchiveError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from layerkit.archive.member import Member
     from layerkit.archive.reader import Archive
@@ -39,11 +39,12 @@ _EXECUTABLE = 0o100755 << 16
 class Piece:
     """One file to be written: new bytes, or the stream of a member taken over as it is.
 
-    `data` is the new content, or the open archive and the member in it that holds the content.
+    `data` is the new content, something to call for it when its turn comes (so that one file at a
+    time is in memory), or the open archive and the member in it that holds the content.
     """
 
     name: str
-    data: bytes | tuple[Archive, Member]
+    data: bytes | Callable[[], bytes] | tuple[Archive, Member]
     executable: bool = False
 
     @classmethod
@@ -75,11 +76,12 @@ def write_pieces(sink: Sink, pieces: Iterable[Piece], archive: str) -> Written:
     central, unzipped = bytearray(), 0
     for piece in ordered:
         offset = sink.size
-        if isinstance(piece.data, bytes):
-            method, body = _pack(piece.data)
-            crc, packed, size = zlib.crc32(piece.data), len(body), len(piece.data)
+        data = piece.data() if callable(piece.data) else piece.data
+        if isinstance(data, bytes):
+            method, body = _pack(data)
+            crc, packed, size = zlib.crc32(data), len(body), len(data)
         else:
-            source, member = piece.data
+            source, member = data
             method, crc, packed, size = member.method, member.crc, member.packed, member.size
         if max(packed, size, offset) >= MAX32:
             problem = Problem(case="too-large", text="does not fit into 4 GiB", member=piece.name)
@@ -88,7 +90,7 @@ def write_pieces(sink: Sink, pieces: Iterable[Piece], archive: str) -> Written:
         flags = 0 if piece.name.isascii() else UTF8
         head = LOCAL.pack(LOCAL_MAGIC, _NEEDED, flags, method, _TIME, _DATE, crc, packed, size, len(name), 0)
         sink.write(head + name)
-        if isinstance(piece.data, bytes):
+        if isinstance(data, bytes):
             sink.write(body)
         else:
             sink.copy(source.fd, member.offset, packed, source.name)

@@ -15,6 +15,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,9 +145,13 @@ def write_code(code: FunctionCode, folder: Path, prefix: str) -> CodeZip:
 
 
 def _piece(file: CodeFile) -> Piece:
-    """Read one file; Lambda lets functions read and run what everybody may read and run."""
+    """Return one file to be zipped; it is read when its turn comes."""
+    return Piece(name=file.name, data=partial(_content, file), executable=file.executable)
+
+
+def _content(file: CodeFile) -> bytes:
     try:
-        return Piece(name=file.name, data=file.path.read_bytes(), executable=file.executable)
+        return file.path.read_bytes()
     except OSError as error:
         raise _unreadable(error, file.path) from error
 
