@@ -380,3 +380,18 @@ def test_a_file_system_without_locks_still_stores(store: Store, monkeypatch: pyt
     assert store.sweep() == 0
     os.utime(left, (1e9, 1e9))
     assert store.sweep() == 1
+
+
+@pytest.mark.parametrize("base", [None, "", "{tmp}/elsewhere", "relative"])
+def test_the_folder_is_the_one_that_platformdirs_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, base: str | None
+) -> None:
+    import platformdirs
+
+    monkeypatch.delenv("LAYERKIT_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if base is None:
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    else:
+        monkeypatch.setenv("XDG_CACHE_HOME", base.replace("{tmp}", str(tmp_path)))
+    assert str(Store.default().root) == platformdirs.user_cache_dir("layerkit")

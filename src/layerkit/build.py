@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from layerkit.layer import standing
+from layerkit.output import alone
 from layerkit.session import fetch_wheels, lock_target, own_package
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerkit.check.findings import Report
-    from layerkit.layer.function_code import FunctionCode
+    from layerkit.layer.function_code import CodeZip, FunctionCode
     from layerkit.layer.manifest import Manifest
     from layerkit.lock import Lock, LockedPackage
     from layerkit.plan import Plan
@@ -87,7 +88,7 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
     plan = planned(session, lock, own, code)
     report = _checked(session, plan)
     # Two builds into one folder must not remember each other's files.
-    with session.store.lock("outputs", hashlib.sha256(str(path).encode()).hexdigest()):
+    with alone(project.lock_folder / f"{target.key}.lock"):
         manifest = _write(session, plan, report, path)
         standing.remember(state, key, (path, *(path.parent / one.file for one in manifest.zips())))
     return Built(manifest=manifest, path=path, unchanged=False)
@@ -208,17 +209,25 @@ def _write(session: Session, plan: Planned, report: Report, path: Path) -> Manif
     """Write the zips and, when all are in place, the manifest; take away what the last one alone had."""
     from layerkit.layer import manifest as manifests
     from layerkit.layer.describe import describe
-    from layerkit.layer.function_code import write_code
     from layerkit.layer.zips import compose_layers
     from layerkit.output import remove
 
     folder, prefix = path.parent, path.stem
     before = manifests.zips_of(path)
     layers = compose_layers(plan.plan, plan.prepared, folder, prefix, session.project.collisions)
-    code = tuple(write_code(one, folder, prefix) for one in plan.code)
+    code = _write_code(plan.code, folder, prefix)
     notes = [f"{finding.where}: {finding.text}" for finding in report.findings]
     manifest = describe(session.project, plan.lock, plan.plan, plan.prepared, layers, code, notes=notes)
     manifests.write(manifest, path)
     for name in sorted(before - {one.file for one in manifest.zips()}):
         remove(folder / name)
     return manifest
+
+
+def _write_code(code: Sequence[FunctionCode], folder: Path, prefix: str) -> tuple[CodeZip, ...]:
+    """Write the zips of the functions' own code."""
+    if not code:
+        return ()
+    from layerkit.layer.function_code import write_code
+
+    return tuple(write_code(one, folder, prefix) for one in code)

@@ -10,6 +10,7 @@ Unlike the store, nothing here is synced to disk: what is written is remade in a
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import time
@@ -68,6 +69,25 @@ def draft(path: Path) -> Iterator[Path]:
         if isinstance(error.__cause__, OSError) and error.where == str(name):
             raise _failed("written", path, error.__cause__) from error
         raise
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold `path` locked while the block runs; wait while another process or thread holds it.
+
+    The file stays, empty: unlinking it would give the lock to two. Raises StorageError.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise _failed("written", path, error) from error
+    try:
+        with suppress(OSError):  # a file system without flock: two builds may then do the work twice
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layerkit.archive import Archive, compose, fold
+from layerkit.archive import compose, fold
 from layerkit.errors import ConfigError, WheelError
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def _raw(run: Run, entry: Entry) -> bytes:
 def _content(run: Run, entry: Entry) -> bytes:
     """Return the bytes of a member: a run is not made for inflating, a zip of that one member is."""
     from tempfile import TemporaryDirectory
+
+    from layerkit.archive import Archive
 
     others = frozenset(other.name for other in run.names()) - {entry.name}
     with TemporaryDirectory(prefix="layerkit-") as folder:
