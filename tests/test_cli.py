@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -340,3 +341,32 @@ def test_the_version_costs_no_heavy_import() -> None:
         "concurrent.futures",
     }
     assert not heavy & set(modules.split())
+
+
+def test_a_fault_of_our_own_is_no_traceback_unless_asked_for(
+    shop: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("layerkit.session.load", broken)
+    assert run(["build", str(shop)]) == 1
+    assert "this is a fault of layerkit" in capsys.readouterr().err
+    monkeypatch.setenv("LAYERKIT_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        run(["build", str(shop)])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")  # noqa: PTH110
+def test_output_that_cannot_be_written_is_an_error() -> None:
+    command = [sys.executable, "-c", "from layerkit.cli import main; main()", "runtimes", "--json"]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 9
+    assert b"Traceback" not in done.stderr
+
+
+def test_whoever_stops_reading_is_no_error() -> None:
+    command = f"{sys.executable} -c 'from layerkit.cli import main; main()' runtimes --json | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, check=False)
+    assert done.stderr == b""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from layerkit.session import Session
 
 INTERRUPTED = 130
+_REPORT = "this is a fault of layerkit: please report it, with what LAYERKIT_TRACEBACK=1 shows"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 Command = Any
@@ -47,21 +48,39 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     try:
         code = cli.main(args=arguments, prog_name="layerkit", standalone_mode=False)
-    except LayerkitError as error:
-        _show(error, as_json="--json" in arguments)
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return UsageError.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; nothing half-written is left", err=True)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("LAYERKIT_TRACEBACK") and not isinstance(
+            error, (LayerkitError, click.ClickException)
+        ):
+            raise
+        return _failed(error, as_json="--json" in arguments)
     # Without standalone mode, click returns the code of an Exit, and else what the command returned.
     return code if isinstance(code, int) else 0
+
+
+def _failed(error: BaseException, *, as_json: bool) -> int:
+    """Say what went wrong, in one message, and return the exit code for it."""
+    code = LayerkitError.exit_code
+    if isinstance(error, LayerkitError):
+        code = error.exit_code
+        _show(error, as_json=as_json)
+    elif isinstance(error, click.Abort | KeyboardInterrupt):
+        code = INTERRUPTED
+        click.echo("interrupted; nothing half-written is left", err=True)
+    elif isinstance(error, click.ClickException):
+        code = UsageError.exit_code
+        error.show()
+    elif isinstance(error, BrokenPipeError):
+        # Whoever read our output has seen enough; the interpreter must not complain at exit.
+        code = 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    elif isinstance(error, OSError):
+        code = StorageError.exit_code
+        click.echo(f"error: {error.strerror or error}", err=True)
+    else:
+        fault = f"{type(error).__name__}: {error}"
+        _show(LayerkitError(fault, where="layerkit itself", fix=_REPORT), as_json=as_json)
+    return code
 
 
 def _show(error: LayerkitError, *, as_json: bool) -> None:
