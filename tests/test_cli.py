@@ -367,6 +367,6 @@ def test_output_that_cannot_be_written_is_an_error() -> None:
 
 
 def test_whoever_stops_reading_is_no_error() -> None:
-    command = f"{sys.executable} -c 'from layerkit.cli import main; main()' runtimes --json | head -1"
+    command = f"'{sys.executable}' -c 'from layerkit.cli import main; main()' runtimes --json | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, check=False)
     assert done.stderr == b""

@@ -724,7 +724,8 @@ def test_when_nothing_is_missing_nothing_heavy_is_loaded(server: Loopback, store
         from layerkit.store import Store
         ref = SimpleNamespace(filename="x", sha256={ref.sha256!r}, size=None, url=None, path=None)
         fetch([ref], Store(Path({str(store.root)!r})))
-        print(sorted({{"urllib3", "ssl", "rich", "tomllib", "layerkit.fetch.credentials"}} & set(sys.modules)))
+        heavy = {{"urllib3", "ssl", "rich", "tomllib", "layerkit.fetch.credentials"}}
+        print(sorted(heavy & set(sys.modules)))
     """
     said = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, check=True)
     assert said.stdout == b"[]\n"

@@ -77,8 +77,10 @@ def test_the_same_lock_has_the_same_bytes_wherever_it_lies(tmp_path: Path) -> No
         "",
         "not toml at all [",
         'lock-version = "1.0"\ncreated-by = "uv"\npackages = []\n',
-        'packages = [{name = "a"}]\n[tool.layerkit]\nformat = 1\ninputs = "x"\nnotes = []\n'
-        'sdk = {mode = "runtime", reason = ""}\n',
+        (
+            'packages = [{name = "a"}]\n[tool.layerkit]\nformat = 1\ninputs = "x"\nnotes = []\n'
+            'sdk = {mode = "runtime", reason = ""}\n'
+        ),
     ],
 )
 def test_a_foreign_or_damaged_lock_is_refused_with_the_way_out(tmp_path: Path, text: str) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from layerkit.scripts import Script, is_wrapper, launcher, read, with_interpreter
 from layerkit.target import target
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PY37 = target("py37")
 
@@ -67,7 +65,15 @@ def test_a_wrapper_is_known_by_its_name() -> None:
 @pytest.mark.parametrize("folder", ["python", "python/lib/python{minor}/site-packages"])
 def test_a_launcher_finds_its_layer_in_a_bare_process(tmp_path: Path, folder: str) -> None:
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
-    here = replace(PY37, runtime=f"python{minor}", interpreter=sys.executable)
+    # A first line with #! cannot hold a path with spaces, which this folder may have.
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="layerkit-") as folder_without_spaces:
+        python = Path(folder_without_spaces, "python")
+        python.symlink_to(sys.executable)
+        _try_launcher(tmp_path, folder, minor, str(python))
+
+
+def _try_launcher(tmp_path: Path, folder: str, minor: str, python: str) -> None:
+    here = replace(PY37, runtime=f"python{minor}", interpreter=python)
     site = tmp_path / folder.format(minor=minor)
     (site / "pkg").mkdir(parents=True)
     (site / "pkg" / "__init__.py").write_text("")
