@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import layerkit
+from layerkit.errors import UsageError
 from layerkit.target import parse_arch
 from layerkit.toml import parse
 
@@ -176,7 +177,7 @@ def here() -> str | None:
     """Return Lambda's name of this machine's architecture, None where Lambda has no such machine."""
     try:
         return parse_arch(platform.machine())
-    except layerkit.errors.UsageError:
+    except UsageError:
         return None
 
 

@@ -188,8 +188,9 @@ def recorded(archive: zipfile.ZipFile, site: str) -> Iterator[tuple[str, str, st
     """Yield path in the layer, hash and size from every RECORD."""
     for name in archive.namelist():
         if name.endswith(".dist-info/RECORD"):
-            for path, digest, size in csv.reader(archive.read(name).decode().splitlines()):
-                yield resolved(f"{site}/{path}"), digest, size
+            for row in csv.reader(archive.read(name).decode().splitlines()):
+                assert len(row) == 3, f"{name}, a RECORD, has the row {row}"
+                yield resolved(f"{site}/{row[0]}"), row[1], row[2]
 
 
 def resolved(path: str) -> str:

@@ -1,0 +1,142 @@
+"""The same project gives the same bytes: whoever builds it, where, when, and with which Python.
+
+Each build starts from an empty store and without a lock, so that nothing of an earlier one can help.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from layerkit.target import target
+from real import REPOSITORY, Workshop, interpreter, run, run_layerkit, write_project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+pytestmark = pytest.mark.integration
+
+ON = target("py312")
+# Extensions, commands, data files, two layers, code of a function: whatever layerkit writes.
+LAYERS = {
+    "tools": ["pyyaml==6.0.2", "rich==14.0.0", "charset-normalizer==3.4.1"],
+    "web": ["httpx==0.28.1", "markupsafe==3.0.2"],
+}
+CODE = {"app.py": "import yaml\n", "empty/__init__.py": "", "data/é.txt": "é\n"}
+
+
+def build(
+    folder: Path,
+    environment: Mapping[str, str],
+    python: str | Path = sys.executable,
+    umask: int = 0o022,
+    reverse: bool = False,  # noqa: FBT001, FBT002
+) -> dict[str, str]:
+    """Build the project in `folder` from nothing and return the sha256 of each file that is left."""
+    functions = {"api": {"layers": ["tools", "web"], "code": "api"}}
+    project = write_project(folder, LAYERS, ON, functions=functions, **{"self-contained": False})
+    for name in sorted(CODE, reverse=reverse):  # folders list their files in the order of writing
+        path = project / "api" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(CODE[name], encoding="utf-8")
+    environment = {**environment, "LAYERKIT_CACHE": str(folder / "store")}
+    run_layerkit(["build", "."], environment, python, cwd=project, umask=umask)
+    kept = [*project.glob("dist/layers/*/*"), *project.glob(".layerkit/pylock.*")]
+    return {path.relative_to(project).as_posix(): sha256(path) for path in kept}
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def first(workshop: Workshop) -> tuple[Path, dict[str, str]]:
+    """Give the project built plainly, and the digests of what came out."""
+    folder = workshop.folder / "first"
+    built = build(folder, workshop.environment)
+    assert sorted(path.rpartition("/")[2] for path in built) == [
+        "py312-real-1.0-api-code.zip",
+        "py312-real-1.0-tools.zip",
+        "py312-real-1.0-web.zip",
+        "py312-real-1.0.json",
+        "pylock.py312-x86_64.toml",
+    ]
+    return folder, built
+
+
+def test_another_environment_gives_the_same_bytes(
+    first: tuple[Path, dict[str, str]], workshop: Workshop
+) -> None:
+    elsewhere = workshop.folder / "another place é"
+    temporary = elsewhere / "temporary files"
+    temporary.mkdir(parents=True)
+    environment = {
+        **workshop.environment,
+        "TZ": "Pacific/Kiritimati",
+        "PYTHONHASHSEED": "12345",
+        "LC_ALL": "C",
+        "TMPDIR": str(temporary),
+        "HOME": str(elsewhere),
+        "UV_CACHE_DIR": str(elsewhere / "uv"),
+        "COLUMNS": "40",
+    }
+    again = build(elsewhere / "my project", environment, umask=0o077, reverse=True)
+    assert again == first[1]
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("minor", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_another_python_gives_the_same_bytes(
+    minor: str, first: tuple[Path, dict[str, str]], workshop: Workshop
+) -> None:
+    host = interpreter(minor)
+    if host is None:
+        pytest.skip(f"there is no Python {minor} on this machine")
+    if tuple(map(int, minor.split("."))) == sys.version_info[:2]:
+        pytest.skip("the first build was made by this one")
+    folder = workshop.folder / f"by-{minor}"
+    environment = dict(workshop.environment)
+    run(["uv", "venv", "--quiet", "--no-project", "--python", host, folder / "venv"], environment)
+    python = folder / "venv" / "bin" / "python"
+    needs = REPOSITORY / "pyproject.toml"
+    run(["uv", "pip", "install", "--quiet", "--python", python, "--requirement", needs], environment)
+    assert build(folder / "project", environment, python) == first[1]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("python3", "-m", "zipfile", "-t"), ("unzip", "-tq"), ("zipinfo",)],
+    ids=["python", "unzip", "zipinfo"],
+)
+def test_other_tools_accept_the_zips(
+    command: tuple[str, ...], first: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    program = sys.executable if command[0] == "python3" else shutil.which(command[0])
+    if program is None:
+        pytest.skip(f"there is no {command[0]} on this machine")
+    zips = sorted(first[0].glob("dist/layers/*/*.zip"))
+    assert len(zips) == 3
+    for path in zips:
+        done = subprocess.run(
+            [program, *command[1:], path],
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b""), done.stdout[-2000:]
+        # Python's own module names a bad member and still ends with 0.
+        assert b"corrupted" not in done.stdout
+    damaged = tmp_path / "damaged.zip"
+    content = bytearray(zips[1].read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    damaged.write_bytes(content)
+    if command[0] != "zipinfo":  # it reads the directory at the end and no member
+        done = subprocess.run([program, *command[1:], damaged], capture_output=True, check=False)
+        assert done.returncode != 0 or b"corrupted" in done.stdout, "the tool would have accepted anything"
