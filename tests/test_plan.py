@@ -67,7 +67,7 @@ def test_every_broken_stack_is_listed_with_its_top_contributors_and_ways_out() -
     assert re.search(r"heavy +200,000,000 +73\.8%\n +p11 +11,000,000 +4\.1%\n", text)
     assert re.search(r"\(the function's own code\) +5,000,000 +1\.8%\n", text)
     assert "p02" not in text
-    assert "tool.layerkit.never" in text
+    assert "tool.layerkit.never-deploy" in text
     assert error.value.exit_code == 7
 
 

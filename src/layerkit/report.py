@@ -58,7 +58,8 @@ def show_build(manifest: Manifest, talk: Callable[[str], None], *, unchanged: bo
         return
     for note in manifest.notes:
         talk(f"{key}: {note}")
-    talk(f"{key}: AWS SDK {_sdk_words(manifest.sdk.mode)}: {manifest.sdk.reason}")
+    if manifest.sdk.mode != "bundle":  # the notes have said why there is one in the layers
+        talk(f"{key}: AWS SDK {_sdk_words(manifest.sdk.mode)}: {manifest.sdk.reason}")
     for layer in manifest.layers:
         one = layer.zip
         talk(

@@ -139,7 +139,7 @@ def _missing(need: Dependency, where: str, wants: str, stack: _Stack) -> Finding
         fix = f"make sure that the function never imports {need.name}"
         return finding("deliberately-absent", where, text, fix)
     text = f"{wants}, which neither {', '.join(stack.layers)} nor the runtime has"
-    fix = f"add {need.name} to a layer of the stack, or list it in tool.layerkit.never"
+    fix = f"add {need.name} to a layer of the stack, or list it in tool.layerkit.never-deploy"
     return finding("missing-requirement", where, text, fix)
 
 

@@ -194,7 +194,7 @@ def _prove_limits(
     ways = []
     if any(stack.slack < 0 for stack in stacks):
         ways.append("give the function fewer requirements, or split it")
-        ways.append("name packages it can do without in tool.layerkit.never")
+        ways.append("name packages it can do without in tool.layerkit.never-deploy")
         if lock.sdk.mode == "bundle":
             ways.append(f"make the runtime's SDK do, which is bundled because: {lock.sdk.reason}")
         ways.append("deploy it as a container image")

@@ -235,6 +235,6 @@ def _refuse_half_an_sdk(rules: Rules, project: Project, reason: str) -> None:
     rest = ", ".join(sorted(core - dropped))
     raise ConfigError(
         f"never lists {', '.join(sorted(dropped))}, but the SDK has to be shipped whole ({reason})",
-        where=f"{project.file.name}: tool.layerkit.never",
+        where=f"{project.file.name}: tool.layerkit.never-deploy",
         fix=f"take {', '.join(sorted(dropped))} out of never, or put {rest} in too",
     )
