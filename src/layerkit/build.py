@@ -159,7 +159,7 @@ def _prepare(session: Session, target: Target, packages: Sequence[LockedPackage]
             prepared[package.name] = found
     if missing:
         fetch_wheels(session, [package.wheel for package in missing])
-        session.talk(f"{target.key}: preparing {len(missing)} wheels")
+        session.talk(f"{target.key}: preparing {len(missing)} {'wheel' if len(missing) == 1 else 'wheels'}")
         prepared.update(_prepare_all(session, target, missing))
     return prepared
 

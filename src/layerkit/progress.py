@@ -40,7 +40,7 @@ class _Lines(_Quiet):
         from layerkit.report import human
 
         size = f", {human(total_bytes)}" if total_bytes else ""
-        sys.stderr.write(f"downloading {count} {'wheel' if count == 1 else 'wheels'}{size}\n")
+        sys.stderr.write(f"{_words(count)}{size}\n")
 
 
 class _Terminal:
@@ -58,7 +58,7 @@ class _Terminal:
 
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task(f"downloading {count} wheels", total=total_bytes)
+        self._task = self._bar.add_task(_words(count), total=total_bytes)
         self._bar.start()
 
     def advance(self, count: int) -> None:
@@ -70,3 +70,7 @@ class _Terminal:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
+
+
+def _words(count: int) -> str:
+    return f"downloading {count} {'wheel' if count == 1 else 'wheels'}"

@@ -54,7 +54,7 @@ def show_build(manifest: Manifest, talk: Callable[[str], None], *, unchanged: bo
     """Say what was built for one target, or that nothing had to be."""
     key = f"{manifest.target.runtime}-{manifest.target.arch}"
     if unchanged:
-        talk(f"{key}: nothing changed, {len(manifest.zips())} zips stand")
+        talk(f"{key}: nothing to do, {_counted(len(manifest.zips()), 'zip')} unchanged")
         return
     for note in manifest.notes:
         talk(f"{key}: {note}")
@@ -64,12 +64,16 @@ def show_build(manifest: Manifest, talk: Callable[[str], None], *, unchanged: bo
         one = layer.zip
         talk(
             f"  layer {layer.name}: {human(one.zipped)} zipped, {human(one.unzipped)} unzipped,"
-            f" {len(layer.packages)} packages"
+            f" {_counted(len(layer.packages), 'package')}"
         )
     most = limit("unzipped_bytes")
     for stack in manifest.stacks:
         share = 100 * stack.unzipped / most
         talk(f"  stack {stack.name}: {human(stack.unzipped)} unzipped, {share:.0f} % of the limit")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _sdk_words(mode: str) -> str:
@@ -93,7 +97,7 @@ def lock_json(lock: Lock) -> dict[str, Any]:
 
 def show_lock(lock: Lock, talk: Callable[[str], None]) -> None:
     """Say what a lock holds."""
-    talk(f"{lock.target.key}: {len(lock.packages)} packages")
+    talk(f"{lock.target.key}: {_counted(len(lock.packages), 'package')}")
     talk(f"{lock.target.key}: AWS SDK {_sdk_words(lock.sdk.mode)}: {lock.sdk.reason}")
     for note in lock.notes:
         talk(f"{lock.target.key}: {note}")
@@ -138,7 +142,7 @@ def show_findings(stack: str, report: Report, talk: Callable[[str], None]) -> No
         if finding.fix:
             talk(f"  {finding.fix}")
     if not report.findings:
-        talk(f"{checked}: {len(report.subjects)} zips checked, nothing to say")
+        talk(f"{checked}: {_counted(len(report.subjects), 'zip')} checked, nothing to say")
 
 
 def show_runtimes(*, everything: bool) -> None:
