@@ -90,8 +90,11 @@ def _with_runtime_sdk(
         relaxed = sdk_set() & set(pins)
         if not relaxed:
             raise
-    kept = tuple(line for line in question.constraints if line.partition("==")[0] not in relaxed)
-    chosen = uv.resolve(replace(asked, constraints=kept))
+    kept = list(question.constraints)
+    for name in relaxed:
+        # Once each: a constraint of the project's own may say the same, and that one stays.
+        kept.remove(f"{name}=={pins[name].version}")
+    chosen = uv.resolve(replace(asked, constraints=tuple(kept)))
     return chosen, tuple(_moved(chosen, pins, relaxed))
 
 
