@@ -90,7 +90,7 @@ def test_arm64_has_a_name_of_its_own(built: dict[str, Any], tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("unchanged", [True, False])
-def test_a_damaged_zip_is_not_delivered(built: dict[str, Any], tmp_path: Path, unchanged: bool) -> None:  # noqa: FBT001
+def test_a_damaged_zip_is_not_delivered(built: dict[str, Any], tmp_path: Path, *, unchanged: bool) -> None:
     zip_path = doors.deliver([built], {})[1]
     content = bytearray(zip_path.read_bytes())
     content[len(content) // 3] ^= 0xFF

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-from importlib.metadata import distributions, entry_points
+from importlib.metadata import distributions
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,9 +135,7 @@ def test_metadata_that_entry_points_need_stays(top: Path) -> None:
     (info / "direct_url.json").write_text('{"url": "file:///home/me"}')
     (info / "REQUESTED").touch()
     assert clean_metadata(top) == [f"removed 2 files of metadata from {top}"]
-    found = (
-        entry_points(group="plugins") if False else next(iter(distributions(path=[str(site)]))).entry_points
-    )
+    found = next(iter(distributions(path=[str(site)]))).entry_points
     assert [one.name for one in found] == ["one"]
     assert not (info / "direct_url.json").exists()
 
