@@ -106,6 +106,16 @@ def test_no_requirement_of_the_project_is_aged_for_the_runtimes_sdk(
     assert index.names()
 
 
+def test_a_project_that_no_boto3_works_with_does_without_and_is_told(
+    store: Store, index: Loopback, sdk: Path, tmp_path: Path
+) -> None:
+    make_wheel(sdk, "boto3", "0.1")  # so old that it asks for nothing: nobody wants it shipped
+    lock = _lock(project(tmp_path, {"default": ["urllib3>=3"]}), store, sdk)
+    assert (lock.sdk.mode, _versions(lock)) == ("absent", {"urllib3": "3.0"})
+    assert any(note.startswith("functions with these layers cannot use boto3") for note in lock.notes)
+    assert index.names()
+
+
 def test_insisting_on_the_runtimes_sdk_fails_where_it_does_not_fit(
     store: Store, index: Loopback, sdk: Path, tmp_path: Path
 ) -> None:

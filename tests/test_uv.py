@@ -96,6 +96,28 @@ def test_an_index_that_does_not_answer_is_a_network_error(
     assert "secret" not in str(refused.value)
 
 
+def test_a_proof_that_goes_through_every_release_is_shortened(
+    store: Store, index: Loopback, wheels: Path, tmp_path: Path
+) -> None:
+    for number in range(60):
+        make_wheel(wheels, "upper", f"{number}.0", requires=[f"lower=={number}.0"])
+        make_wheel(wheels, "lower", f"{number}.0", requires=[f"leaf=={100 + number}"])
+    make_wheel(wheels, "leaf", "1.0")
+    assert index.names()
+    with pytest.raises(UnsatisfiableError, match="lines of the proof left out") as refused:
+        _chosen(Uv(target("py312"), store, tmp_path), "upper")
+    assert refused.value.what.count("\n") < 25
+
+
+def test_what_is_not_here_offline_is_a_network_error(
+    store: Store, index: Loopback, wheels: Path, tmp_path: Path
+) -> None:
+    make_wheel(wheels, "demo")
+    assert index.names()
+    with pytest.raises(NetworkError, match="demo"):
+        Uv(target("py312"), store, tmp_path, offline=True).resolve(Question(requirements=("demo",)))
+
+
 def test_a_requirement_that_uv_cannot_read_is_an_error_of_ours(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ResolutionError):
         _chosen(Uv(target("py312"), store, tmp_path), "demo===")

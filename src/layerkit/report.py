@@ -58,7 +58,7 @@ def show_build(manifest: Manifest, talk: Callable[[str], None], *, unchanged: bo
         return
     for note in manifest.notes:
         talk(f"{key}: {note}")
-    if manifest.sdk.mode != "bundle":  # the notes have said why there is one in the layers
+    if manifest.sdk.mode == "runtime":  # of the other modes the notes have said why
         talk(f"{key}: AWS SDK {_sdk_words(manifest.sdk.mode)}: {manifest.sdk.reason}")
     for layer in manifest.layers:
         one = layer.zip
@@ -66,6 +66,8 @@ def show_build(manifest: Manifest, talk: Callable[[str], None], *, unchanged: bo
             f"  layer {layer.name}: {human(one.zipped)} zipped, {human(one.unzipped)} unzipped,"
             f" {_counted(len(layer.packages), 'package')}"
         )
+    if not manifest.layers:
+        talk(f"{key}: no layer holds a package, so there is no layer zip")
     most = limit("unzipped_bytes")
     for stack in manifest.stacks:
         share = 100 * stack.unzipped / most
@@ -77,7 +79,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def _sdk_words(mode: str) -> str:
-    return {"runtime": "from the runtime", "bundle": "in a layer", "absent": "not needed"}[mode]
+    return {"runtime": "from the runtime", "bundle": "in a layer", "absent": "in no layer"}[mode]
 
 
 def lock_json(lock: Lock) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _NO_WHEEL = re.compile(
     r"(?:all versions of )?([A-Za-z0-9][\w.-]*)((?:[<>=!~]=?[\w.*+!]+,?)*)"
     r" (?:has|have) no (?:usable wheels|wheels with)"
 )
-_MOST_PACKAGES, _MOST_TAGS = 5, 12
+_MOST_PACKAGES, _MOST_TAGS = 3, 12
 
 
 def explain(error: UnsatisfiableError, uv: Uv, project: Project) -> ResolutionError:

@@ -22,9 +22,12 @@ _SPECIFIER = re.compile(r"[^\[<>=!~;(@\s]+(?:\[[^\]]*\])?\s*\(?([^;)@]*)")
 
 
 def forced_by(
-    decision: SdkDecision, packages: Iterable[LockedPackage], roots: Iterable[Requirement], target: Target
+    decision: SdkDecision, packages: Iterable[LockedPackage], bounds: Iterable[Requirement], target: Target
 ) -> SdkDecision:
-    """Replace uv's reasoning by the requirement that forced the SDK into a layer, where one can be named."""
+    """Replace uv's reasoning by the requirement that forced the SDK into a layer, where one can be named.
+
+    `bounds` are the project's own requirements and constraints, those that count on the target.
+    """
     sdk = target.sdk
     if decision.mode != "bundle" or sdk is None or decision.reason == "the project says so":
         return decision
@@ -34,7 +37,7 @@ def forced_by(
     needs = [
         (f"{p.name} {p.version}", need) for p in packages if p.name not in SDK_CORE for need in p.requires
     ]
-    needs += [(root.origin, _root_dependency(root)) for root in roots]
+    needs += [(bound.origin, _as_dependency(bound)) for bound in bounds]
     for who, need in needs:
         try:
             fits = need.name not in brought or brought[need.name] in SpecifierSet(need.specifier)
@@ -52,13 +55,15 @@ def older(
     uv: Uv,
     arguments: Sequence[str],
     packages: Sequence[LockedPackage],
-    roots: Iterable[Requirement],
+    bounds: Iterable[Requirement],
     pins: Mapping[str, Pin],
 ) -> Iterable[str]:
     """Say which packages are not the newest for no other reason than that it has no wheel that fits."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    needs = [need for package in packages for need in package.requires] + [_root_dependency(r) for r in roots]
+    needs = [need for package in packages for need in package.requires] + [
+        _as_dependency(one) for one in bounds
+    ]
     free = {p.name: p.version for p in packages if p.wheel.path is None and p.name not in pins}
     unbuilt = uv.unbuilt(free, arguments)
     for name, newest in sorted(unbuilt.items()):
@@ -72,7 +77,7 @@ def older(
             yield f"{name} {free[name]}: the newest version, {newest}, has no wheel that fits {fits}"
 
 
-def _root_dependency(root: Requirement) -> Dependency:
+def _as_dependency(root: Requirement) -> Dependency:
     """Return a requirement of the project in the form of a package's."""
     found = _SPECIFIER.match(root.text)
     specifier = found[1].strip() if found and not root.path else ""

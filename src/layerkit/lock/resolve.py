@@ -40,7 +40,7 @@ def resolve(
     Raises ResolutionError, which for a missing wheel names the tags that exist.
     """
     uv = Uv(target, store, project.root, offline=offline)
-    roots = locks.roots(project)
+    roots = tuple(root for root in locks.roots(project) if _applies(root.marker, target))
     pins = _pins(project, target)
     question = _question(project, target, roots, pins, built, upgrade)
     names = frozenset(root.name for root in roots)
@@ -54,8 +54,9 @@ def resolve(
     verify_hashes(packages, roots, pins, project.pins_source)
     fetch([package.wheel for package in packages])
     packages = _with_requirements(packages, roots, target, store)
-    decision = forced_by(resolution.sdk, packages, roots, target)
-    notes = (*resolution.notes, *older(uv, project.index_arguments, packages, roots, pins))
+    bounds = (*roots, *(one for one in project.constraints if _applies(one.marker, target)))
+    decision = forced_by(resolution.sdk, packages, bounds, target)
+    notes = (*resolution.notes, *older(uv, project.index_arguments, packages, bounds, pins))
     path, inputs = lock_path(project, target), inputs_digest(project, target)
     return write(path, target, packages, decision, inputs, notes)
 

@@ -60,12 +60,12 @@ def choose_versions(
                 f"the requirements do not fit the SDK that {uv.target.runtime} brings\n{error.what}",
                 fix="sdk = 'auto' or 'bundle' puts a fitting SDK into a layer",
             ) from error
-        return _bundled(uv, question, _first_line(error.what))
+        return _bundled(uv, question, _first_line(error.what), free)
     aged = _held_back(free, pinned)
     needing = sorted(name for name in aged if name in roots and name not in sdk_set())
     if needing:
         older = ", ".join(f"{name} {aged[name][1]}" for name in needing)
-        return _bundled(uv, question, f"with the runtime's SDK there would be only {older}")
+        return _bundled(uv, question, f"with the runtime's SDK there would be only {older}", free)
     notes += tuple(
         f"{name} {old} instead of {new}: it fits the SDK {sdk.botocore} that the runtime brings"
         for name, (new, old) in sorted(aged.items())
@@ -106,10 +106,26 @@ def _moved(chosen: Iterable[Candidate], pins: Mapping[str, Pin], relaxed: frozen
             yield f"{candidate.name} {candidate.version} {instead}: it fits the runtime's SDK"
 
 
-def _bundled(uv: Uv, question: Question, reason: str) -> Resolution:
-    """Resolve freely, with boto3 among the requirements so that the set is whole."""
-    asked = replace(question, requirements=(*question.requirements, "boto3"))
-    return Resolution(candidates=uv.resolve(asked), sdk=SdkDecision(mode="bundle", reason=reason))
+def _bundled(uv: Uv, question: Question, reason: str, free: tuple[Candidate, ...] = ()) -> Resolution:
+    """Resolve with boto3 among the requirements, so that the set is whole.
+
+    `free` is the resolution without any regard to the SDK, where it is known. If that has no SDK,
+    only a boto3 as new as the runtime's is worth shipping; if there is none that fits, the project
+    does without, and is told.
+    """
+    sdk = uv.target.sdk
+    unasked = bool(free) and not any(candidate.name in SDK_CORE for candidate in free)
+    wanted = f"boto3>={sdk.boto3}" if unasked and sdk else "boto3"
+    asked = replace(question, requirements=(*question.requirements, wanted))
+    try:
+        candidates = uv.resolve(asked)
+    except UnsatisfiableError:
+        if not unasked:
+            raise
+        said = f"no boto3 fits what the project requires, neither the runtime's nor a newer one: {reason}"
+        note = f"functions with these layers cannot use boto3: {said}"
+        return Resolution(candidates=free, sdk=SdkDecision(mode="absent", reason=said), notes=(note,))
+    return Resolution(candidates=candidates, sdk=SdkDecision(mode="bundle", reason=reason))
 
 
 def _unknown(uv: Uv, question: Question, choice: SdkRule) -> Resolution:

@@ -40,6 +40,8 @@ _NETWORK_SIGNS = (
     "status code",
     "HTTP status",
 )
+_OFFLINE_SIGNS = ("network was disabled", "not found in the cache")
+_FIRST_LINES, _LAST_LINES = 8, 12
 _UNSATISFIABLE = "No solution found"
 
 
@@ -260,11 +262,27 @@ def _failure(text: str) -> LayerkitError:
     said = redact(text).strip().removeprefix("error: ")
     unfit = ("hint: Wheels are required", "warning:")
     said = "\n".join(line for line in said.splitlines() if not line.startswith(unfit)).strip()
-    if _UNSATISFIABLE in said:
+    said = _shortened(said)
+    if _UNSATISFIABLE in said and not any(sign in said for sign in _OFFLINE_SIGNS):
         return UnsatisfiableError(said)
-    if any(sign in said for sign in _NETWORK_SIGNS):
+    if any(sign in said for sign in (*_NETWORK_SIGNS, *_OFFLINE_SIGNS)):
         return NetworkError(said, fix="look at the network, the proxy and the index settings that uv uses")
     return ResolutionError(said)
+
+
+def _shortened(text: str) -> str:
+    """Return a proof of uv without its middle: some go through every release of a package."""
+    lines = text.splitlines()
+    left_out = len(lines) - _FIRST_LINES - _LAST_LINES
+    if left_out <= 1:
+        return text
+    return "\n".join(
+        (
+            *lines[:_FIRST_LINES],
+            f"         ... {left_out} lines of the proof left out ...",
+            *lines[-_LAST_LINES:],
+        )
+    )
 
 
 def _candidates(text: str, folder: Path) -> tuple[Candidate, ...]:
