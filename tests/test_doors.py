@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import zipfile
 from dataclasses import replace
@@ -43,6 +45,28 @@ def test_zips_stay_where_they_are_without_zip_path(built: dict[str, Any]) -> Non
         f"{PREFIX}-api-code.zip",
     ]
     assert all(path.is_file() for path in found)
+
+
+def test_what_was_built_is_said_and_the_paths_are_printed(
+    built: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ZIP_PATH", "LIB_PREFIX", "LIB_PACKAGE", "USER_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"targets": [built]})))
+    assert doors.run(["deliver"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.rpartition("/")[2] for line in out.splitlines()] == names(doors.deliver([built], {}))
+    assert "layer default:" in err
+    assert "of the limit" in err
+
+
+@pytest.mark.parametrize("text", ["", '{"schema": "layerkit/error/1", "what": "no"}'])
+def test_a_build_that_failed_delivers_nothing_and_says_no_more(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert doors.run(["deliver"]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_zips_get_their_old_names_in_zip_path(built: dict[str, Any], tmp_path: Path) -> None:

@@ -53,10 +53,15 @@ def run(arguments: list[str]) -> int:
 
 
 def _deliver(only: str = "") -> None:
-    """Read what the build printed and print the paths of the zips where they now lie."""
+    """Read what the build printed, say what was built, and print the paths of the zips where they now lie."""
+    from layerkit.layer.manifest import read
+    from layerkit.report import show_build
+
     text = sys.stdin.read()
     # An error was shown by the build, and its exit code is what the script ends with: then no targets.
     targets = json.loads(text).get("targets", []) if text.strip() else []
+    for one in targets:
+        show_build(read(Path(one["manifest"])), _say, unchanged=one["unchanged"])
     for path in deliver(targets, os.environ, only or None):
         sys.stdout.write(f"{path}\n")
 
