@@ -1,4 +1,4 @@
-"""What forced the SDK into a layer, and what is older than it need be: the sentences and when they are said."""
+"""What forced the SDK into a layer, and what is older than it need be: what is said, and when."""
 
 from __future__ import annotations
 

@@ -124,6 +124,10 @@ REFUSED: dict[str, tuple[bytes, set[str]]] = {
     "component of 256 bytes in UTF-8": (forge(entry("\u00e9" * 128)), {"name-too-long"}),
     "path of 1025": (forge(entry("a/" * 512 + "b")), {"name-too-long"}),
     "trailing dot": (forge(entry("a./b")), {"name-trailing"}),
+    "trailing dot of a folder with a file": (
+        forge(entry("a./", b"", method=0), entry("a./b")),
+        {"name-trailing"},
+    ),
     "trailing space": (forge(entry("a/b ")), {"name-trailing"}),
     "invalid UTF-8": (forge(entry(b"\xff\xfe", flags=UTF8)), {"name-not-utf8"}),
     "overlong UTF-8": (forge(entry(b"a\xc0\xafb", flags=UTF8)), {"name-not-utf8"}),
@@ -268,6 +272,7 @@ ACCEPTED: dict[str, tuple[bytes, dict[str, bytes]]] = {
     "stored": (forge(entry("a", method=0)), {"a": DATA}),
     "no content": (forge(entry("a", b""), entry("b", b"", method=0)), {"a": b"", "b": b""}),
     "folder": (forge(entry("p/", b"", method=0, mode=0o40755), entry("p/a")), {"p/a": DATA}),
+    "empty folder that ends in a dot": (forge(entry("p./", b"", method=0), entry("p/a")), {"p/a": DATA}),
     "folder, deflated": (forge(entry("p/", b"", method=8), entry("p/a")), {"p/a": DATA}),
     "UTF-8 name": (forge(entry("caf\u00e9/\u65e5\u672c.py")), {"caf\u00e9/\u65e5\u672c.py": DATA}),
     "names with odd characters": (

@@ -71,6 +71,7 @@ CASES = (
         set="big", runtime="py312", why="The largest wheels there are; aiobotocore forces its own botocore."
     ),
     Case(set="many", runtime="py312", why="Pure packages of every build backend, some with data files."),
+    Case(set="big", runtime="py37", why="A pyarrow with an empty folder whose name ends in a dot."),
     Case(
         set="data",
         runtime="py37",

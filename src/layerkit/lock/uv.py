@@ -43,6 +43,8 @@ _NETWORK_SIGNS = (
 _OFFLINE_SIGNS = ("network was disabled", "not found in the cache")
 _FIRST_LINES, _LAST_LINES = 8, 12
 _UNSATISFIABLE = "No solution found"
+# An index that wants other credentials is for uv one that does not have the package.
+_UNKNOWN_USER = "due to a lack of valid authentication credentials"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
