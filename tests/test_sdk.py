@@ -38,7 +38,8 @@ class TableUv(Uv):
     """Answers each question of the rule from a table: versions by name, or the words of a refusal.
 
     The questions are told apart by what the rule adds to the project's own requirements: nothing ("free"),
-    a bare boto3 ("bundle"), the runtime's SDK ("runtime", and "relaxed" when that is asked once more).
+    a bare boto3 ("bundle"), one as new as the runtime's ("newer"), and that of the runtime itself ("runtime",
+    and "relaxed" when it is asked once more).
     """
 
     def __init__(self, at: Target, **answers: str | Mapping[str, str]) -> None:
@@ -63,6 +64,8 @@ class TableUv(Uv):
         if added == ("boto3",):
             return "bundle"
         assert sdk
+        if added == (f"boto3>={sdk.boto3}",):
+            return "newer"
         assert added == (f"boto3=={sdk.boto3}", f"botocore=={sdk.botocore}")
         return "relaxed" if "runtime" in self.questions else "runtime"
 
@@ -132,11 +135,31 @@ def test_runtime_is_an_error_of_its_own_where_it_does_not_fit() -> None:
 
 
 def test_auto_bundles_where_the_runtimes_sdk_does_not_fit_in_uvs_words() -> None:
-    uv = TableUv(GIVEN, free={"app": "2"}, runtime=NO, bundle={"app": "2", "boto3": "2"})
+    uv = TableUv(GIVEN, free={"app": "2", "botocore": "2"}, runtime=NO, bundle={"app": "2", "boto3": "2"})
     found = choose(uv)
     assert list(uv.questions) == ["free", "runtime", "bundle"]
     assert (found.sdk.mode, found.sdk.reason) == ("bundle", "Because app needs botocore>=2 it is so.")
     assert (versions(found), found.notes) == ({"app": "2", "boto3": "2"}, ())
+
+
+def test_what_asks_for_no_sdk_gets_one_as_new_as_the_runtimes_or_none_at_all() -> None:
+    uv = TableUv(GIVEN, free={"urllib3": "3"}, runtime=NO, newer={"urllib3": "3", "boto3": "2"})
+    found = choose(uv)
+    assert (found.sdk.mode, versions(found)) == ("bundle", {"urllib3": "3", "boto3": "2"})
+    uv = TableUv(GIVEN, free={"urllib3": "3"}, runtime=NO, newer="none is new enough")
+    found = choose(uv)
+    assert (found.sdk.mode, versions(found)) == ("absent", {"urllib3": "3"})
+    assert found.sdk.reason == (
+        "no boto3 fits what the project requires, neither the runtime's nor a newer one:"
+        " Because app needs botocore>=2 it is so."
+    )
+    assert found.notes == (f"functions with these layers cannot use boto3: {found.sdk.reason}",)
+
+
+@pytest.mark.parametrize("part", ["boto3", "botocore"])
+def test_what_asks_for_a_part_of_the_sdk_never_does_without(part: str) -> None:
+    with pytest.raises(UnsatisfiableError, match="not even so"):
+        choose(TableUv(GIVEN, free={part: "2"}, runtime=NO, bundle="not even so"))
 
 
 def test_what_fits_nothing_at_all_is_for_the_caller_to_explain() -> None:
@@ -148,7 +171,7 @@ def test_what_fits_nothing_at_all_is_for_the_caller_to_explain() -> None:
 
 
 def test_every_question_keeps_what_the_project_says() -> None:
-    uv = TableUv(GIVEN, free={"app": "2"}, runtime=NO, bundle={})
+    uv = TableUv(GIVEN, free={"app": "2"}, runtime=NO, newer={})
     choose(uv, pins=[Pin(name="lib", version="2")])
     for question in uv.questions.values():
         assert question.requirements[:2] == QUESTION.requirements
@@ -165,7 +188,7 @@ def test_no_requirement_of_the_project_is_aged_for_the_runtimes_sdk() -> None:
         GIVEN,
         free={"app": "1.10", "other": "3", "leaf": "2"},
         runtime={"app": "1.9", "other": "2", "leaf": "1", "boto3": "1.42.0"},
-        bundle={"app": "1.10", "other": "3", "boto3": "2"},
+        newer={"app": "1.10", "other": "3", "boto3": "2"},
     )
     found = choose(uv)
     assert (found.sdk.mode, versions(found)["app"]) == ("bundle", "1.10")

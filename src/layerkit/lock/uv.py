@@ -265,6 +265,11 @@ def _failure(text: str) -> LayerkitError:
     unfit = ("hint: Wheels are required", "warning:")
     said = "\n".join(line for line in said.splitlines() if not line.startswith(unfit)).strip()
     said = _shortened(said)
+    if _UNKNOWN_USER in said:
+        fix = (
+            "give the right user and password: in the index's address, in a netrc file or by `uv auth login`"
+        )
+        return NetworkError(said, fix=fix)
     if _UNSATISFIABLE in said and not any(sign in said for sign in _OFFLINE_SIGNS):
         return UnsatisfiableError(said)
     if any(sign in said for sign in (*_NETWORK_SIGNS, *_OFFLINE_SIGNS)):
