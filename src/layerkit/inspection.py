@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from layerkit import lock as locks
 from layerkit.build import manifest_path, planned
 from layerkit.errors import ConfigError, UsageError
+from layerkit.lock.sdk import SDK_CORE
 from layerkit.session import chosen_runtimes, fetch_wheels, lock_target, own_package
 from layerkit.target import target as make_target
 
@@ -78,4 +79,7 @@ def tree_target(session: Session, target: Target, package: str | None) -> dict[s
         if one.name not in sizes:
             sizes[one.name] = wheel_size(session.store.path("wheels", one.wheel.sha256, ".whl"))
     origins = {root.name: root.origin for root in locks.roots(session.project)}
+    if lock.sdk.mode == "runtime":
+        # They are in every lock, so that all else fits them; most projects never ask.
+        origins = {name: "the runtime brings it" for name in SDK_CORE} | origins
     return tree_of(lock, sizes, origins, package)
