@@ -81,5 +81,5 @@ def tree_target(session: Session, target: Target, package: str | None) -> dict[s
     origins = {root.name: root.origin for root in locks.roots(session.project)}
     if lock.sdk.mode == "runtime":
         # They are in every lock, so that all else fits them; most projects never ask.
-        origins = {name: "the runtime brings it" for name in SDK_CORE} | origins
+        origins = dict.fromkeys(SDK_CORE, "the runtime brings it") | origins
     return tree_of(lock, sizes, origins, package)
