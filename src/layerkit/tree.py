@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from layerkit.lock import Lock
 
 
+# Without the user's folder on sys.path, where `-m` would put it: its modules are not pipdeptree's.
+_PIPDEPTREE = """
+import sys
+sys.path[:] = filter(None, sys.path)
+from pipdeptree.__main__ import main
+sys.exit(main())
+"""
+
+
 def tree_of(
     lock: Lock, sizes: Mapping[str, int], origins: Mapping[str, str], package: str | None
 ) -> dict[str, Any]:
@@ -29,15 +38,13 @@ def tree_of(
     """
     from packaging.utils import canonicalize_name
 
-    command = [sys.executable, "-m", "pipdeptree", "from-lock", str(lock.path), "-o", "json-tree"]
-    if package is not None:
+    if package is None:
+        drawn = _whole(lock, origins)
+    else:
         package = canonicalize_name(package)
         if lock.package(package) is None:
             raise UsageError(f"{package} is not in the lock", where=str(lock.path))
-        command += ["--reverse", "--packages", package]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)  # noqa: S603
-    if done.returncode:
-        raise StorageError(f"pipdeptree failed: {done.stderr.strip()}", where=str(lock.path))
+        drawn = _from(package, lock, "--reverse")
     versions = {one.name: one.version for one in lock.packages}
 
     def node(drawn: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,8 +60,47 @@ def tree_of(
     return {
         "target": lock.target.key,
         "reverse": package,
-        "tree": [node(one) for one in json.loads(done.stdout)],
+        "tree": [node(one) for one in drawn],
     }
+
+
+def _whole(lock: Lock, origins: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return trees in which every package of the lock stands at least once.
+
+    pipdeptree begins with the packages that no other one needs, and so passes over those that need
+    each other in a circle, or begins with every package where there are only such: of each circle, the
+    package that the project asks for is the beginning, or the first.
+    """
+    drawn = _pipdeptree(lock)
+    needed = set().union(*(_names(one["dependencies"]) for one in drawn))
+    trees = [one for one in drawn if one["key"] not in needed]
+    while missing := [one.name for one in lock.packages if one.name not in _names(trees)]:
+        first = next((name for name in missing if name in origins), missing[0])
+        trees += _from(first, lock)
+    return sorted(trees, key=lambda one: str(one["key"]))
+
+
+def _from(package: str, lock: Lock, *more: str) -> list[dict[str, Any]]:
+    """Return the tree that begins with one package; those of others in a circle with it are not asked for."""
+    trees = [one for one in _pipdeptree(lock, *more, "--packages", package) if one["key"] == package]
+    if not trees:
+        raise StorageError(f"pipdeptree does not know {package}", where=str(lock.path))
+    return trees
+
+
+def _pipdeptree(lock: Lock, *more: str) -> list[dict[str, Any]]:
+    """Return what pipdeptree draws of a lock, as it prints it."""
+    command = [sys.executable, "-c", _PIPDEPTREE, "from-lock", str(lock.path), "-o", "json-tree", *more]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)  # noqa: S603
+    if done.returncode:
+        raise StorageError(f"pipdeptree failed: {done.stderr.strip()}", where=str(lock.path))
+    trees: list[dict[str, Any]] = json.loads(done.stdout)
+    return trees
+
+
+def _names(trees: list[dict[str, Any]]) -> set[str]:
+    """Return the names that stand in trees, at any depth."""
+    return {str(one["key"]) for one in trees}.union(*(_names(one["dependencies"]) for one in trees))
 
 
 def draw(tree: Mapping[str, Any], depth: int | None) -> None:
