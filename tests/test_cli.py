@@ -173,6 +173,15 @@ def test_layers_taken_out_of_the_project_go_from_the_folder(shop: Path, capsys: 
     capsys.readouterr()
 
 
+def test_version_control_sees_the_locks_and_nothing_else(shop: Path, capsys: Capture) -> None:
+    assert run(["build", str(shop)]) == 0
+    subprocess.run(["git", "init", "--quiet", str(shop)], check=True)
+    listed = ["git", "-C", str(shop), "status", "--short", "--untracked-files=all", ".layerkit"]
+    done = subprocess.run(listed, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["??", ".layerkit/pylock.py312-x86_64.toml"]
+    capsys.readouterr()
+
+
 def test_lock_tells_what_it_chose(shop: Path, capsys: Capture) -> None:
     assert run(["lock", str(shop), "--check"]) == 4
     assert "the lock is missing" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from layerkit.layer import standing
-from layerkit.output import alone
+from layerkit.output import alone, write_bytes
 from layerkit.session import fetch_wheels, lock_target, own_package
 
 if TYPE_CHECKING:
@@ -88,15 +88,23 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
     plan = planned(session, lock, own, code)
     report = _checked(session, plan)
     # Two builds into one folder must not remember each other's files.
-    with alone(project.lock_folder / f"{target.key}.lock"):
+    with alone(project.lock_folder / f"{target.key}.busy"):
         manifest = _write(session, plan, report, path)
         standing.remember(state, key, (path, *(path.parent / one.file for one in manifest.zips())))
+    _keep_out_of_git(project.lock_folder)
     return Built(manifest=manifest, path=path, unchanged=False)
 
 
 def manifest_path(project: Project, target: Target) -> Path:
     """Return where the manifest of a target lies; its zips lie beside it and begin with its name."""
     return project.output / target.key / f"{target.short}-{project.name}-{project.version}.json"
+
+
+def _keep_out_of_git(folder: Path) -> None:
+    """Let version control see the locks alone: all else beside them is this machine's."""
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        write_bytes(ignore, b"/*.state.json\n/*.busy\n/wheels/\n/.gitignore\n")
 
 
 def _settings(project: Project) -> str:
