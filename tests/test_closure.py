@@ -146,6 +146,12 @@ def test_sdk_set_is_what_every_runtime_brings() -> None:
     assert sdk_set() <= set(facts()["brings"]["value"])
 
 
+def test_bundled_sdk_comes_with_what_it_shares_where_nothing_asks_for_it() -> None:
+    # The runtime's own botocore cannot work with this urllib3, so the layer brings one that can.
+    made = planned(project({"one": ["requests"]}), lock(SDK | REQUESTS, sdk="bundle"))
+    assert {"boto3", "botocore", "s3transfer", "urllib3"} <= set(made.layer("one").packages)
+
+
 def test_never_may_not_split_a_bundled_sdk() -> None:
     values = project({"one": ["boto3"]}, never=frozenset({"boto3"}))
     with pytest.raises(ConfigError, match="never lists boto3, but the SDK has to be shipped whole") as error:
