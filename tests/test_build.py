@@ -93,6 +93,11 @@ ELSEWHERE = {
 }
 
 
+def _with(field: str, value: Any) -> Project:
+    changes: dict[str, Any] = {field: value}
+    return dataclasses.replace(BASE, **changes)
+
+
 def test_every_field_of_a_project_is_in_the_digest_or_there_is_a_reason() -> None:
     fields = {field.name for field in dataclasses.fields(Project)}
     assert fields == set(CHANGES).union(*ELSEWHERE.values())
@@ -103,15 +108,11 @@ def test_every_field_of_a_project_is_in_the_digest_or_there_is_a_reason() -> Non
 )
 def test_every_setting_that_changes_what_is_written_changes_the_digest(field: str, value: object) -> None:
     assert _settings(BASE) == _settings(dataclasses.replace(BASE))
-    assert _settings(dataclasses.replace(BASE, **{field: value})) != _settings(BASE)
+    assert _settings(_with(field, value)) != _settings(BASE)
 
 
 def test_no_two_of_these_changes_have_one_digest() -> None:
-    changed = [
-        _settings(dataclasses.replace(BASE, **{field: value}))
-        for field, values in CHANGES.items()
-        for value in values
-    ]
+    changed = [_settings(_with(field, value)) for field, values in CHANGES.items() for value in values]
     assert len(set(changed)) == len(changed)
 
 
@@ -200,47 +201,41 @@ def _touch_own(shop: Path) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        _options("--layout", "flat"),
-        _options("--name", "boutique"),
-        _options("--project-version", "9"),
-        _options("--sdk", "bundle"),
-        _options("--sdk-version", "1.43.0"),
-        _options("--output", "elsewhere"),
-        _options("--runtime", "py39"),
-        _options("--arch", "arm64"),
-        _touch_code,
-        _touch_own,
-        _edit('code = "api"', 'code = "api"\nexclude = ["*.md"]'),
-        _edit('more = ["other"]', 'more = ["other", "helper"]'),
-        _edit('layers = ["base"]', 'layers = ["base", "more"]'),
-        _edit("[tool.layerkit.layers]", 'never-deploy = ["helper"]\n[tool.layerkit.layers]'),
-        _edit('">=3.9"', '">=3.13"'),  # does not admit the runtime, which is a note
-    ],
-)
 def test_a_build_after_another_is_what_a_first_build_would_be(
-    shop: Path,
-    tmp_path: Path,
-    capsys: Capture,
-    monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[Path], list[str]],
+    shop: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(shop)
-    _build(shop, capsys)
-    assert _build(shop, capsys)["unchanged"]
-    options = change(shop)
-    fresh = tmp_path / "fresh" / "shop"
-    shutil.copytree(shop, fresh, ignore=shutil.ignore_patterns("dist", ".layerkit"))
-    assert not _build(shop, capsys, *options)["unchanged"]
-    assert _build(shop, capsys, *options)["unchanged"]
-    monkeypatch.chdir(fresh)
-    _build(fresh, capsys, *options)
-    expected, found = tree_of_bytes(fresh), tree_of_bytes(shop)
-    for name in expected:
-        if not name.endswith(".state.json"):
-            assert found[name] == expected[name], name
+    changes: dict[str, Callable[[Path], list[str]]] = {
+        "nothing yet": _options(),
+        "the layout": _options("--layout", "flat"),
+        "the name": _options("--name", "boutique"),
+        "the version": _options("--project-version", "9"),
+        "the SDK": _options("--sdk", "bundle"),
+        "the SDK's version": _options("--sdk-version", "1.43.0"),
+        "the folder": _options("--output", "elsewhere"),
+        "the architecture": _options("--arch", "arm64"),
+        "the function's code": _touch_code,
+        "the project's code": _touch_own,
+        "what belongs to the function": _edit('code = "api"', 'code = "api"\nexclude = ["*.md"]'),
+        "the roots of a layer": _edit('more = ["other"]', 'more = ["other", "helper"]'),
+        "the layers of a function": _edit('layers = ["base"]', 'layers = ["base", "more"]'),
+        "what is left out": _edit(
+            "[tool.layerkit.layers]", 'never-deploy = ["helper"]\n[tool.layerkit.layers]'
+        ),
+        "a note": _edit('">=3.9"', '">=3.13"'),
+    }
+    for number, (what, change) in enumerate(changes.items()):
+        options = change(shop)
+        monkeypatch.chdir(shop)
+        assert not _build(shop, capsys, *options)["unchanged"], what
+        assert _build(shop, capsys, *options)["unchanged"], what
+        fresh = tmp_path / str(number) / "shop"
+        shutil.copytree(shop, fresh, ignore=shutil.ignore_patterns("dist", "elsewhere", "*.state.json"))
+        monkeypatch.chdir(fresh)
+        _build(fresh, capsys, *options)
+        expected, found = tree_of_bytes(fresh), tree_of_bytes(shop)
+        written = [name for name in expected if name.startswith(("dist/", "elsewhere/"))]
+        assert len(written) == 5, what
+        assert [name for name in written if found[name] != expected[name]] == [], what
 
 
 def test_a_note_of_the_project_is_said_as_long_as_it_is_true(shop: Path, capsys: Capture) -> None:
@@ -249,8 +244,6 @@ def test_a_note_of_the_project_is_said_as_long_as_it_is_true(shop: Path, capsys:
     (note,) = (note for note in _manifest(newest)["notes"] if "no runtimes are configured" in note)
     runtime = newest["target"].partition("-")[0]
     assert runtime in note
-    named = _build(shop, capsys, "--runtime", runtime)
-    del named
     assert run(["build", str(shop), "--json", "--runtime", runtime]) == 0
     (named,) = json.loads(capsys.readouterr().out)["targets"]
     assert note not in _manifest(named)["notes"]
@@ -309,14 +302,19 @@ def test_nobody_writes_while_another_build_does(
     shop: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes: list[int] = []
+    waits: list[Path] = []
     reached = threading.Event()
 
     def noticed(path: Path) -> Any:
+        waits.append(path)
         reached.set()
         return alone(path)
 
     monkeypatch.setattr("layerkit.build.alone", noticed)
-    with alone(shop / ".layerkit" / "python3.12-x86_64.lock"):
+    _build(shop, capsys)
+    shutil.rmtree(shop / "dist")
+    reached.clear()
+    with alone(waits[0]):
         thread = threading.Thread(
             target=lambda: codes.append(run(["build", str(shop), "--runtime", "py312", "--quiet"]))
         )
@@ -327,6 +325,7 @@ def test_nobody_writes_while_another_build_does(
         assert not (shop / "dist").exists()
     thread.join(20)
     assert codes == [0]
+    capsys.readouterr()
     assert _build(shop, capsys)["unchanged"]
 
 

@@ -114,12 +114,13 @@ def _settings(project: Project) -> str:
         "layers": [
             (layer.name, layer.project, [r.text for r in layer.requirements]) for layer in project.layers
         ],
-        "functions": [(one.name, one.layers) for one in project.functions],
+        "functions": [(one.name, one.layers, one.code is not None) for one in project.functions],
         "stacks": [(one.name, one.layers) for one in project.stacks],
         "layout": project.layout,
         "never": sorted(project.never),
         "collisions": sorted(project.collisions.items()),
         "alone": project.self_contained,
+        "notes": project.notes,
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
