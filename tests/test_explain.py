@@ -181,7 +181,7 @@ def test_a_package_is_looked_at_once_and_a_long_proof_costs_few_questions() -> N
         ([], ": there are no wheels at all, only source;"),
     ],
 )
-@pytest.mark.parametrize("root", ["demo==2.0", "demo", "demo>=2"])
+@pytest.mark.parametrize("root", ["demo==2.0", "demo"])
 def test_uvs_own_words_are_understood(
     store: Store, index: Loopback, tmp_path: Path, tags: Sequence[str], line: str, root: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,15 @@ from layerkit.build import build_target
 from layerkit.errors import CheckFailedError, ConfigError, NetworkError, StorageError, UsageError
 from layerkit.inspection import check_built, check_given, tree_target
 from layerkit.progress import progress
-from layerkit.session import Session, lock_target, open_session
+from layerkit.session import Session, open_session
+from loopback import Loopback
 from own import own_project
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from layerkit.check.findings import Report
-    from layerkit.store import Store
-    from loopback import Loopback
 
 _PYPROJECT = """
 dependencies = ["lib", "worker"]
@@ -44,20 +45,39 @@ layers = ["base", "more"]
 """
 
 
-@pytest.fixture
-def shop(store: Store, index: Loopback, wheels: Path, tmp_path: Path) -> Path:
-    """Lay down a project with three layers and two functions, one of them with code."""
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Loopback]]:
+    """Build a project with three layers and two functions once, with a store and an index of its own."""
+    top = tmp_path_factory.mktemp("built once")
+    wheels = top / "wheels"
     make_wheel(wheels, "boto3", "1.42.0", requires=["botocore==1.42.0"])
     make_wheel(wheels, "botocore", "1.42.0", files={"botocore/__init__.py": "x" * 777})
     make_wheel(wheels, "lib", "1.2", files={"lib.py": "V = 1\n"})
-    make_wheel(wheels, "worker", requires=["lib>=1", "docs-lib", "boto3"])
+    make_wheel(wheels, "worker", requires=["lib>=1", "docs-lib", "boto3>=1.41"])
     make_wheel(wheels, "docs-lib")
-    assert index.names()
-    assert store.root.parent == tmp_path
-    folder = own_project(tmp_path / "shop", "shop", requires=["lib"], pyproject=_PYPROJECT)
+    folder = own_project(top / "shop", "shop", requires=["lib"], pyproject=_PYPROJECT)
     (folder / "api").mkdir()
     (folder / "api" / "app.py").write_text("import shop\n")
-    return folder
+    with Loopback(wheels) as server, pytest.MonkeyPatch.context() as patch:
+        for name in ("UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"):
+            patch.delenv(name, raising=False)
+        patch.setenv("UV_DEFAULT_INDEX", server.simple)
+        patch.setenv("UV_CACHE_DIR", str(top / "uv"))
+        patch.setenv("UV_NO_CONFIG", "1")
+        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        patch.setenv("LAYERKIT_CACHE", str(top / "store"))
+        session = _open(folder)
+        build_target(session, session.targets[0])
+        yield top, server
+
+
+@pytest.fixture
+def shop(template: tuple[Path, Loopback], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the project as it was built, with the store that it was built from, to do what one likes to."""
+    for name in ("shop", "store"):
+        shutil.copytree(template[0] / name, tmp_path / name)
+    monkeypatch.setenv("LAYERKIT_CACHE", str(tmp_path / "store"))
+    return tmp_path / "shop"
 
 
 def _open(shop: Path, **options: Any) -> Session:
@@ -65,9 +85,8 @@ def _open(shop: Path, **options: Any) -> Session:
 
 
 def _built(shop: Path) -> tuple[Session, Path]:
-    """Build the project; return the session and the folder of the zips."""
-    session = _open(shop)
-    return session, build_target(session, session.targets[0]).path.parent
+    """Return a session of the project, and the folder of its zips."""
+    return _open(shop), shop / "dist" / "layers" / "python3.12-x86_64"
 
 
 def _codes(reports: list[tuple[str, Report]]) -> dict[str, list[str]]:
@@ -125,8 +144,10 @@ def test_the_functions_code_is_opened_too(shop: Path) -> None:
     assert (codes["api"], codes["job"]) == (["archive"], ["deliberately-absent"])
 
 
-def test_what_was_built_can_be_checked_though_the_project_has_moved_on(shop: Path, index: Loopback) -> None:
-    _built(shop)
+def test_what_was_built_can_be_checked_though_the_project_has_moved_on(
+    shop: Path, template: tuple[Path, Loopback]
+) -> None:
+    index = template[1]
     text = (shop / "pyproject.toml").read_text()
     (shop / "pyproject.toml").write_text(text.replace('["lib", "worker"]', '["lib>=1", "worker"]'))
     asked = len(index.requests)
@@ -136,6 +157,7 @@ def test_what_was_built_can_be_checked_though_the_project_has_moved_on(shop: Pat
 
 
 def test_nothing_built_is_said_with_the_way_out(shop: Path) -> None:
+    shutil.rmtree(shop / "dist")
     session = _open(shop)
     with pytest.raises(ConfigError, match="nothing was built for this target") as refused:
         check_built(session, session.targets[0])
@@ -173,8 +195,7 @@ def test_given_zips_need_a_runtime_and_take_x86_64_by_themselves(shop: Path) -> 
     assert (report.target_key, report.findings) == ("python3.12-x86_64", ())
 
 
-def test_the_sdk_version_that_is_given_counts(shop: Path, wheels: Path) -> None:
-    make_wheel(wheels, "worker", requires=["lib>=1", "docs-lib", "boto3>=1.41"])
+def test_the_sdk_version_that_is_given_counts(shop: Path) -> None:
     _, folder = _built(shop)
     zips = [folder / f"py312-shop-1.0-{name}.zip" for name in ("base", "more")]
     codes = [
@@ -193,8 +214,10 @@ def _nodes(tree: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_tree_has_the_size_of_every_package_also_of_those_in_no_layer(
-    shop: Path, index: Loopback
+    shop: Path, template: tuple[Path, Loopback]
 ) -> None:
+    index = template[1]
+    shutil.rmtree(shop / "dist")
     session = _open(shop)
     found = tree_target(session, session.targets[0], None)
     nodes = _nodes(found["tree"])
@@ -231,10 +254,8 @@ def test_the_tree_upside_down(shop: Path) -> None:
         tree_target(session, session.targets[0], "ghost")
 
 
-def test_a_tree_offline_names_the_wheels_that_are_not_here(shop: Path, store: Store) -> None:
-    session = _open(shop)
-    lock_target(session, session.targets[0])
-    store.clean()
+def test_a_tree_offline_names_the_wheels_that_are_not_here(shop: Path) -> None:
     offline = _open(shop, offline=True)
+    offline.store.clean()
     with pytest.raises(NetworkError, match="not in the store"):
         tree_target(offline, offline.targets[0], None)
