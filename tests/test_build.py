@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import factory
 from factory import make_wheel
 from layerkit.build import _settings, manifest_path
 from layerkit.cli import run
@@ -287,15 +288,29 @@ def test_a_check_that_fails_writes_nothing_and_leaves_the_last_build_standing(
 def test_a_wheel_that_is_refused_is_no_damage_of_the_store(
     shop: Path, index: Loopback, wheels: Path, capsys: Capture
 ) -> None:
+    # Its hash is the one of the lock, and a file in it has not the hash of its own RECORD.
+    wrong = factory.digest(b"something else")
     bad = make_wheel(
-        wheels, "helper", record=lambda rows: [(name, digest, size and "9") for name, digest, size in rows]
+        wheels, "helper", record=lambda rows: [(name, digest and wrong, size) for name, digest, size in rows]
     )
     assert run(["build", str(shop), "--runtime", "py312"]) == 8
     said = capsys.readouterr().err
     assert bad.filename in said
+    assert "preparing" in said
     assert "damaged in the store" not in said
     assert index.asked(bad.filename) == 1
     assert not (shop / "dist").exists()
+
+
+def test_the_projects_own_wheel_stands_for_a_published_one_that_a_dependency_needs(
+    shop: Path, wheels: Path, capsys: Capture
+) -> None:
+    make_wheel(wheels, "lib", requires=["shop"], files={"lib.py": ""})
+    make_wheel(wheels, "shop", "0.9", files={"shop.py": "VALUE = 0\n"})
+    manifest = _manifest(_build(shop, capsys))
+    held = [(layer["name"], one) for layer in manifest["layers"] for one in layer["packages"]]
+    # The function that has `base` alone needs it there, and nothing has it twice.
+    assert [(name, one["version"]) for name, one in held if one["name"] == "shop"] == [("base", "1.0")]
 
 
 def test_nobody_writes_while_another_build_does(

@@ -254,8 +254,18 @@ def test_the_tree_upside_down(shop: Path) -> None:
         tree_target(session, session.targets[0], "ghost")
 
 
-def test_a_tree_offline_names_the_wheels_that_are_not_here(shop: Path) -> None:
+def test_a_tree_fetches_the_wheels_that_only_it_needs(shop: Path, template: tuple[Path, Loopback]) -> None:
+    whole = tree_target(_open(shop), _open(shop).targets[0], None)
+    shutil.rmtree(shop.parent / "store" / "wheels")
     offline = _open(shop, offline=True)
-    offline.store.clean()
-    with pytest.raises(NetworkError, match="not in the store"):
+    with pytest.raises(NetworkError, match="3 wheels are not in the store") as refused:
         tree_target(offline, offline.targets[0], None)
+    assert "boto3-1.42.0" in refused.value.what
+    asked = len(template[1].requests)
+    session = _open(shop)
+    assert tree_target(session, session.targets[0], None) == whole
+    assert {request.name.partition("-")[0] for request in template[1].requests[asked:]} == {
+        "boto3",
+        "botocore",
+        "docs_lib",
+    }

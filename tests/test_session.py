@@ -18,7 +18,7 @@ from loopback import Loopback
 from own import own_project, tree_of_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from layerkit.store import Store
@@ -293,28 +293,32 @@ def private(wheels: Path, index: Loopback, monkeypatch: pytest.MonkeyPatch) -> I
     """Serve the same wheels to one user only; nothing but the project's files knows the password."""
     assert index.names()
     monkeypatch.delenv("UV_DEFAULT_INDEX")
+    monkeypatch.delenv("UV_NO_CONFIG")
+    # Whatever looks elsewhere finds nobody.
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with Loopback(wheels, auth=("someone", SECRET)) as server:
         yield server
 
 
-def _requirements(tmp_path: Path, server: Loopback) -> Path:
+def _requirements(tmp_path: Path, server: Loopback, _public: Loopback) -> Path:
     (tmp_path / "project").mkdir()
     path = tmp_path / "project" / "requirements.txt"
     path.write_text(f"--index-url {server.with_auth(server.simple)}\nlib\n")
     return path
 
 
-def _pyproject(tmp_path: Path, server: Loopback) -> Path:
+def _pyproject(tmp_path: Path, server: Loopback, _public: Loopback) -> Path:
     path = own_project(tmp_path / "project", "shop", pyproject=f'dependencies = ["lib"]\n{_LAYERKIT}')
     index = f'[[tool.uv.index]]\nurl = "{server.with_auth(server.simple)}"\ndefault = true\n'
     (path / "pyproject.toml").write_text((path / "pyproject.toml").read_text() + index)
     return path
 
 
-def _direct(tmp_path: Path, server: Loopback) -> Path:
-    path = _requirements(tmp_path, server)
+def _direct(tmp_path: Path, server: Loopback, public: Loopback) -> Path:
+    (tmp_path / "project").mkdir()
+    path = tmp_path / "project" / "requirements.txt"
     address = server.with_auth(server.address("lib-1.0-py3-none-any.whl"))
-    path.write_text(path.read_text().replace("\nlib\n", f"\nlib @ {address}\n"))
+    path.write_text(f"--index-url {public.simple}\nlib @ {address}\n")
     return path
 
 
@@ -322,21 +326,19 @@ def _direct(tmp_path: Path, server: Loopback) -> Path:
 def test_credentials_of_the_project_reach_the_downloads_and_stay_out_of_all_that_is_kept_or_said(
     store: Store,
     private: Loopback,
+    index: Loopback,
     tmp_path: Path,
     capsys: Capture,
-    monkeypatch: pytest.MonkeyPatch,
-    lay_down: object,
+    lay_down: Callable[[Path, Loopback, Loopback], Path],
 ) -> None:
-    assert callable(lay_down)
-    monkeypatch.delenv("UV_NO_CONFIG")
-    path = lay_down(tmp_path, private)
+    path = lay_down(tmp_path, private, index)
     given = tree_of_bytes(tmp_path / "project")
     options = ["--runtime", "py312", "--sdk-version", "1.42.0"]
     for command in (["build"], ["lock", "--json"], ["plan", "--json"], ["tree"], ["build", "--json"]):
         assert run([command[0], str(path), *command[1:], *options]) == 0, capsys.readouterr().err
     said = capsys.readouterr()
-    wheel = private.asked("lib-1.0-py3-none-any.whl")
-    assert wheel >= 1
+    assert private.asked("lib-1.0-py3-none-any.whl") >= 1
+    assert index.asked("lib-1.0-py3-none-any.whl") == 0
     after = tree_of_bytes(tmp_path / "project")
     for name, content in given.items():
         assert after.pop(name) == content
@@ -349,7 +351,7 @@ def test_credentials_of_the_project_reach_the_downloads_and_stay_out_of_all_that
 def test_a_password_that_is_wrong_is_not_said_either(
     store: Store, private: Loopback, tmp_path: Path, capsys: Capture
 ) -> None:
-    path = _requirements(tmp_path, private)
+    path = _requirements(tmp_path, private, private)
     path.write_text(path.read_text().replace(SECRET, "wr0ng-word"))
     assert run(["build", str(path), "--runtime", "py312", "--json"]) == 5
     said = capsys.readouterr()
