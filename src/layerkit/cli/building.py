@@ -1,0 +1,75 @@
+"""The commands that turn a project into layers: build, lock, plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from layerkit.cli.console import print_json
+from layerkit.cli.options import opened, project_options
+
+
+@click.command()
+@project_options
+@click.option(
+    "--locked", is_flag=True, help="Fail when a lock is missing or not current, instead of renewing it."
+)
+def build(*, as_json: bool, locked: bool, **options: Any) -> None:
+    """Build the layers of PROJECT: lock, fetch, compose, check.
+
+    Prints the paths of the zips. What is unchanged is not built again.
+    """
+    from layerkit.build import build_target
+    from layerkit.report import show_build
+
+    session = opened(options)
+    built = [build_target(session, target, locked=locked) for target in session.targets]
+    if as_json:
+        print_json("build", {"targets": [one.as_json() for one in built]})
+        return
+    for one in built:
+        show_build(one.manifest, session.talk, unchanged=one.unchanged)
+        for path in one.paths():
+            click.echo(path)
+
+
+@click.command()
+@project_options
+@click.option("--upgrade", "-U", is_flag=True, help="Take the newest versions that fit.")
+@click.option(
+    "--upgrade-package", "-P", multiple=True, metavar="NAME", help="Take the newest version of one package."
+)
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; fail when a lock is not current.")
+def lock(
+    *, as_json: bool, upgrade: bool, upgrade_package: tuple[str, ...], only_check: bool, **options: Any
+) -> None:
+    """Resolve the dependencies of PROJECT and write one lock per target."""
+    from layerkit.report import lock_json, show_lock
+    from layerkit.session import lock_target
+
+    session = opened(options)
+    names = ("*",) if upgrade else upgrade_package
+    locks = [lock_target(session, target, upgrade=names, renew=not only_check) for target in session.targets]
+    if as_json:
+        print_json("lock", {"targets": [lock_json(one) for one in locks]})
+        return
+    for one in locks:
+        show_lock(one, session.talk)
+        click.echo(one.path)
+
+
+@click.command()
+@project_options
+def plan(*, as_json: bool, **options: Any) -> None:
+    """Show what goes into which layer and why; write no zip."""
+    from layerkit.build import plan_target
+    from layerkit.report import show_plan
+
+    session = opened(options)
+    plans = [plan_target(session, target) for target in session.targets]
+    if as_json:
+        print_json("plan", {"targets": [one.as_json() for one in plans]})
+        return
+    for one in plans:
+        show_plan(one)

@@ -1,0 +1,70 @@
+"""The commands that look at what was built or locked: check, tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from layerkit.cli.console import print_json, show, talk
+from layerkit.cli.options import opened, project_options, session_options
+from layerkit.errors import LayerkitError
+
+
+@click.command()
+@click.argument("zips", nargs=-1, metavar="[ZIPS]...", type=click.Path(path_type=Path))
+@session_options
+@click.option(
+    "--project", default=".", type=click.Path(path_type=Path), help="The project whose build to check."
+)
+@click.option("--function", "code", type=click.Path(path_type=Path), help="Zip of the function's own code.")
+def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options: Any) -> None:
+    """Open finished zips again and check them as a function would find them.
+
+    Without ZIPS: the layers that the project's last build wrote. With ZIPS, ours or anybody's: the
+    layers of one function, the lowest first; then --runtime says for which.
+    """
+    from layerkit.inspection import check_built, check_given
+    from layerkit.report import show_findings
+
+    if zips or code:
+        reports = check_given(zips, code, options["runtime"], options["arch"], options["sdk_version"])
+    else:
+        session = opened(options)
+        reports = [pair for target in session.targets for pair in check_built(session, target)]
+    if as_json:
+        print_json("check", {"targets": [{"stack": name, **one.as_json()} for name, one in reports]})
+    else:
+        for name, one in reports:
+            show_findings(name, one, talk(options))
+    failed = 0
+    for _, one in reports:
+        try:
+            one.raise_for_errors()
+        except LayerkitError as error:  # noqa: PERF203 - one per function
+            # With --json the findings are on stdout already: one document per command.
+            show(error, as_json=False)
+            failed = max(failed, error.exit_code)
+    if failed:
+        raise click.exceptions.Exit(failed)
+
+
+@click.command()
+@project_options
+@click.option(
+    "--reverse", metavar="PACKAGE", help="Show what needs PACKAGE, up to the project's own requirements."
+)
+@click.option("--depth", type=click.IntRange(min=0), help="Show so many levels only.")
+def tree(*, as_json: bool, reverse: str | None, depth: int | None, **options: Any) -> None:
+    """Draw what needs what, from the lock, with unpacked sizes."""
+    from layerkit.inspection import tree_target
+    from layerkit.tree import draw
+
+    session = opened(options)
+    trees = [tree_target(session, target, reverse) for target in session.targets]
+    if as_json:
+        print_json("tree", {"targets": trees})
+        return
+    for one in trees:
+        draw(one, depth)

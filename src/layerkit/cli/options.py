@@ -1,0 +1,68 @@
+"""Options that commands share, and the session they open with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from layerkit.cli.console import talk
+
+if TYPE_CHECKING:
+    from layerkit.session import Session
+
+Command = Any
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+
+def project_options(command: Command) -> Command:
+    """Add the argument and the options of the commands that work on a project."""
+    return click.argument("project", default=".", type=click.Path(path_type=Path))(session_options(command))
+
+
+def session_options(command: Command) -> Command:
+    """Add the options of the commands that read a project."""
+    path = click.Path(path_type=Path)
+    options = [
+        click.option(
+            "--runtime", "-r", multiple=True, metavar="NAME", help="py312, 3.12, python3.12 or all."
+        ),
+        click.option("--arch", "-a", multiple=True, metavar="ARCH", help="x86_64 or arm64."),
+        click.option("--sdk", type=click.Choice(["auto", "runtime", "bundle"]), help="Where the AWS SDK is."),
+        click.option(
+            "--sdk-version", metavar="VERSION", help="The version of boto3 that the runtime brings."
+        ),
+        click.option("--layout", type=click.Choice(["versioned", "flat"]), help="With pythonX.Y or without."),
+        click.option("--output", "-o", type=path, help="Folder for the zips; dist/layers by default."),
+        click.option("--name", metavar="NAME", help="Name of the project in file names."),
+        click.option("--project-version", metavar="VERSION", help="Version of the project in file names."),
+        click.option("--offline", is_flag=True, help="Use what is in the store; ask no index."),
+        json_option,
+        click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def opened(options: dict[str, Any]) -> Session:
+    """Return what a command works with, from the options of `project_options`."""
+    from layerkit.progress import progress
+    from layerkit.session import open_session
+
+    return open_session(
+        options["project"],
+        runtimes=options["runtime"],
+        architectures=options["arch"],
+        sdk=options["sdk"],
+        sdk_version=options["sdk_version"],
+        layout=options["layout"],
+        output=options["output"],
+        name=options["name"],
+        version=options["project_version"],
+        offline=options["offline"],
+        talk=talk(options),
+        progress=progress(quiet=options["quiet"]),
+    )
