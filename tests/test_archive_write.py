@@ -21,6 +21,7 @@ from forge import MAX16, deflate, entry, forge, late
 from layerkit.archive import (
     Archive,
     ArchiveError,
+    DamagedRunError,
     Piece,
     Run,
     compose,
@@ -243,6 +244,20 @@ def test_damaged_runs_are_refused(damage: Callable[[bytearray], None], tmp_path:
     run.path.write_bytes(data)
     with pytest.raises(ArchiveError, match="run-damaged"):
         Run.open(run.path)
+
+
+@pytest.mark.parametrize("skip", [{}, {1: frozenset({"other/b.py"})}])
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_run_that_rotted_reaches_no_zip(
+    runs: list[Run], skip: dict[int, frozenset[str]], place: str, tmp_path: Path
+) -> None:
+    assert compose(tmp_path / "whole.zip", runs, skip=skip).entries
+    data = bytearray(runs[1].path.read_bytes())
+    data[0 if place == "first" else runs[1].zipped - 1] ^= 1
+    runs[1].path.write_bytes(data)
+    with pytest.raises(DamagedRunError, match="run-damaged") as caught:
+        compose(tmp_path / "x.zip", [Run.open(run.path) for run in runs], skip=skip)
+    assert caught.value.path == runs[1].path
 
 
 def test_a_run_that_shrank_or_went_since_it_was_opened(runs: list[Run], tmp_path: Path) -> None:

@@ -162,6 +162,25 @@ def test_a_wheel_that_rotted_in_the_store_is_fetched_once_more(
     assert index.asked("quick-1.0-cp312-cp312-manylinux_2_34_x86_64.whl") >= 2
 
 
+def test_a_prepared_wheel_that_rotted_in_the_store_is_prepared_once_more(
+    shop: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert run(["build", str(shop)]) == 0
+    first = {path.name: path.read_bytes() for path in (shop / "dist").rglob("*.zip")}
+    for path in (shop / "dist").rglob("*.zip"):
+        path.unlink()
+    (rotten,) = (
+        path for path in (tmp_path / "store" / "prepared").rglob("*.run") if b"quick-1.0" in path.read_bytes()
+    )
+    content = bytearray(rotten.read_bytes())
+    content[80] ^= 1
+    rotten.write_bytes(content)
+    capsys.readouterr()
+    assert run(["build", str(shop)]) == 0
+    assert "quick was damaged in the store" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (shop / "dist").rglob("*.zip")} == first
+
+
 def test_layers_taken_out_of_the_project_go_from_the_folder(shop: Path, capsys: Capture) -> None:
     assert run(["build", str(shop)]) == 0
     text = (shop / "pyproject.toml").read_text()

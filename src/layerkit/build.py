@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from layerkit.check.findings import Report
     from layerkit.layer.function_code import CodeZip, FunctionCode
     from layerkit.layer.manifest import Manifest
+    from layerkit.layer.zips import BuiltLayer
     from layerkit.lock import Lock, LockedPackage
     from layerkit.plan import Plan
     from layerkit.prepare import PreparedWheel
@@ -218,12 +219,11 @@ def _write(session: Session, plan: Planned, report: Report, path: Path) -> Manif
     """Write the zips and, when all are in place, the manifest; take away what the last one alone had."""
     from layerkit.layer import manifest as manifests
     from layerkit.layer.describe import describe
-    from layerkit.layer.zips import compose_layers
     from layerkit.output import remove
 
     folder, prefix = path.parent, path.stem
     before = manifests.zips_of(path)
-    layers = compose_layers(plan.plan, plan.prepared, folder, prefix, session.project.collisions)
+    layers = _compose(session, plan, folder, prefix)
     code = _write_code(plan.code, folder, prefix)
     notes = [f"{finding.where}: {finding.text}" for finding in report.findings]
     manifest = describe(session.project, plan.lock, plan.plan, plan.prepared, layers, code, notes=notes)
@@ -231,6 +231,31 @@ def _write(session: Session, plan: Planned, report: Report, path: Path) -> Manif
     for name in sorted(before - {one.file for one in manifest.zips()}):
         remove(folder / name)
     return manifest
+
+
+def _compose(session: Session, plan: Planned, folder: Path, prefix: str) -> tuple[BuiltLayer, ...]:
+    """Write the layers' zips; a prepared wheel that rotted in the store is made anew, each once."""
+    from layerkit.archive import DamagedRunError
+    from layerkit.layer.zips import compose_layers
+
+    whole = {wheel.path: name for name, wheel in plan.prepared.items()}
+    while True:
+        try:
+            return compose_layers(plan.plan, plan.prepared, folder, prefix, session.project.collisions)
+        except DamagedRunError as error:  # noqa: PERF203 - as often as a run is found rotten
+            name = whole.pop(error.path, None)
+            if name is None:
+                raise
+            _prepare_again(session, plan, name)
+
+
+def _prepare_again(session: Session, plan: Planned, name: str) -> None:
+    """Replace the prepared wheel of one package in the store."""
+    from layerkit import prepare as preparing
+
+    session.talk(f"{name} was damaged in the store; preparing it again")
+    session.store.evict(preparing.KIND, plan.prepared[name].key, preparing.SUFFIX)
+    _prepare(session, plan.lock.target, [one for one in plan.lock.packages if one.name == name])
 
 
 def _write_code(code: Sequence[FunctionCode], folder: Path, prefix: str) -> tuple[CodeZip, ...]:

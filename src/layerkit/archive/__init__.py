@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from layerkit.archive.names import fold
 from layerkit.archive.pieces import Piece
 from layerkit.archive.problems import ArchiveError, Problem
-from layerkit.archive.run import Entry, Run, write_run
+from layerkit.archive.run import DamagedRunError, Entry, Run, write_run
 from layerkit.archive.zips import Composed, compose, write_zip
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "Archive",
     "ArchiveError",
     "Composed",
+    "DamagedRunError",
     "Entry",
     "Member",
     "Piece",

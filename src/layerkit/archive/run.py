@@ -1,8 +1,9 @@
 """A run: finished zip members back to back, with the records that a central directory needs.
 
 A run file holds, in this order: the members; their central records, offsets counted from the first
-member; `info`, opaque bytes of the caller; a footer of fixed size with the lengths and a CRC over
-everything but the members. Its tail is all that planning and collision checks have to read.
+member; `info`, opaque bytes of the caller; a footer of fixed size with the lengths, a CRC over the
+members and one over everything else. Its tail is all that planning and collision checks have to read;
+what the members hold is checked when they are copied.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
     from layerkit.archive.pieces import Piece
 
-# length of members, their content, count of members, length of central records, of info; CRC; magic
-_FOOTER = Struct("<5QL8s")
-_CRC_AT = 40
-_MAGIC = b"layerun1"
+# length of members, their content, count of members, length of central records, of info; CRC of the
+# members, CRC of all that is not them; magic
+_FOOTER = Struct("<5QLL8s")
+_CRC_AT = 44
+_MAGIC = b"layerun2"
 
 
 class Entry(NamedTuple):
@@ -43,12 +45,16 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The tail of a run file; `zipped` bytes of members, `unzipped` their content, `info` the caller's."""
+    """The tail of a run file; `zipped` bytes of members, `unzipped` their content, `info` the caller's.
+
+    `crc` is the CRC-32 of the members as they lie in the file.
+    """
 
     path: Path
     zipped: int
     unzipped: int
     entries: int
+    crc: int
     central: bytes
     info: bytes
     _names: list[Entry] = field(init=False, repr=False, compare=False, default_factory=list)
@@ -70,15 +76,23 @@ class Run:
         size = os.fstat(fd).st_size
         footer = os.pread(fd, _FOOTER.size, max(0, size - _FOOTER.size))
         if len(footer) != _FOOTER.size or not footer.endswith(_MAGIC):
-            raise damaged(path)
-        zipped, unzipped, entries, central_length, info_length, crc, _ = _FOOTER.unpack(footer)
+            raise DamagedRunError(path)
+        zipped, unzipped, entries, central_length, info_length, members, crc, _ = _FOOTER.unpack(footer)
         if zipped + central_length + info_length + _FOOTER.size != size:
-            raise damaged(path)
+            raise DamagedRunError(path)
         tail = os.pread(fd, central_length + info_length, zipped)
         if zlib.crc32(footer[:_CRC_AT], zlib.crc32(tail)) != crc:
-            raise damaged(path)
+            raise DamagedRunError(path)
         central, info = tail[:central_length], tail[central_length:]
-        return cls(path=path, zipped=zipped, unzipped=unzipped, entries=entries, central=central, info=info)
+        return cls(
+            path=path,
+            zipped=zipped,
+            unzipped=unzipped,
+            entries=entries,
+            crc=members,
+            central=central,
+            info=info,
+        )
 
     @property
     def size(self) -> int:
@@ -105,9 +119,13 @@ class Run:
             yield Entry(name, offset, end - offset, crc, size)
 
 
-def damaged(path: Path) -> ArchiveError:
-    """Return the error for a run file that is not what it was when it was written."""
-    return ArchiveError(str(path), [Problem(case="run-damaged", text="is a damaged prepared wheel")])
+class DamagedRunError(ArchiveError):
+    """A run file is not what it was when it was written; `path` is the file to be made anew."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file."""
+        super().__init__(str(path), [Problem(case="run-damaged", text="is a damaged prepared wheel")])
+        self.path = path
 
 
 def write_run(path: Path, pieces: Iterable[Piece], info: bytes) -> None:
@@ -118,9 +136,10 @@ def write_run(path: Path, pieces: Iterable[Piece], info: bytes) -> None:
     with opened(path, hashed=False) as sink:
         written = write_pieces(sink, pieces, path.name)
         lengths = (sink.size, written.unzipped, written.entries, len(written.central), len(info))
+        members = sink.crc()
         sink.write(written.central)
         sink.write(info)
-        footer = _FOOTER.pack(*lengths, 0, _MAGIC)
+        footer = _FOOTER.pack(*lengths, members, 0, _MAGIC)
         crc = zlib.crc32(footer[:_CRC_AT], zlib.crc32(info, zlib.crc32(written.central)))
-        sink.write(_FOOTER.pack(*lengths, crc, _MAGIC))
+        sink.write(_FOOTER.pack(*lengths, members, crc, _MAGIC))
         sink.finish()

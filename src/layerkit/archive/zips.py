@@ -27,7 +27,7 @@ from layerkit.archive.layout import (
 from layerkit.archive.names import collisions
 from layerkit.archive.pieces import MADE_BY, write_pieces
 from layerkit.archive.problems import ArchiveError
-from layerkit.archive.run import damaged
+from layerkit.archive.run import DamagedRunError
 from layerkit.archive.sink import opened
 from layerkit.errors import StorageError
 
@@ -94,16 +94,25 @@ def _finish(sink: Sink, directory: bytearray, unzipped: int, entries: int) -> Co
 
 
 def _copy(sink: Sink, run: Run, kept: Sequence[Entry]) -> None:
-    """Append the kept members of a run, as few stretches of bytes as there are."""
+    """Append the kept members of a run, as few stretches of bytes as there are.
+
+    All of the run passes by, so that one which rotted in the store reaches no zip.
+    """
     try:
         fd = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise StorageError(f"cannot be read: {error.strerror}", where=str(run.path)) from error
     try:
         if os.fstat(fd).st_size != run.size:
-            raise damaged(run.path)
-        for start, end in _stretches(kept):
+            raise DamagedRunError(run.path)
+        sink.crc()
+        at = 0
+        for start, end in (*_stretches(kept), (run.zipped, run.zipped)):
+            sink.pass_over(fd, at, start - at, str(run.path))
             sink.copy(fd, start, end - start, str(run.path))
+            at = end
+        if sink.crc() != run.crc:
+            raise DamagedRunError(run.path)
     finally:
         os.close(fd)
 
