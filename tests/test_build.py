@@ -19,7 +19,7 @@ from factory import make_wheel
 from layerkit.build import _settings, manifest_path
 from layerkit.cli import run
 from layerkit.output import alone
-from layerkit.project import FunctionSpec, LayerSpec, Project, Stack
+from layerkit.project import FunctionSpec, LayerSpec, Project, Slimming, Stack
 from layerkit.target import target
 from own import own_project, tree_of_bytes
 from projects import project, requirement
@@ -73,6 +73,13 @@ CHANGES: dict[str, list[Any]] = {
     "never": [frozenset(), frozenset({"tests", "docs"})],
     "collisions": [{}, {"a.py": "other"}, {"b.py": "lib"}],
     "notes": [(), ("another note",)],
+    "slim": [
+        Slimming(enabled=False),
+        Slimming(switched=(("headers", False),)),
+        Slimming(rows=(("mine", ("*.txt",)),)),
+        Slimming(keep=(("lib", ("*.h",)),)),
+    ],
+    "aws_services": [("s3",), ("s3", "sqs")],
 }
 # What need not be in the digest, and why.
 ELSEWHERE = {

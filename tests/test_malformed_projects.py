@@ -44,6 +44,8 @@ sdk = "auto"
 sdk-version = "1.2.3"
 never-deploy = ["x"]
 collisions = {"a/b" = "c"}
+aws-services = ["s3"]
+slim = {rows = {headers = false, mine = ["x"]}, keep = {a = ["*.h"]}}
 [tool.layerkit.layers]
 a = ["numpy"]
 b = {requirements = ["lib"], extras = ["web"], groups = ["dev"], dependencies = true, project = true}

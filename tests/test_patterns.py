@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from layerkit.errors import ConfigError
-from layerkit.layer.patterns import decide, parse
+from layerkit.patterns import decide, parse
 
 
 @pytest.mark.parametrize(

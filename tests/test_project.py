@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from layerkit.errors import ConfigError, UsageError
-from layerkit.project import Project, Stack, load, validate, with_pins
+from layerkit.project import Project, Slimming, Stack, load, validate, with_pins
 from layerkit.target import supported_runtimes
 
 BUILD = '[build-system]\nrequires = ["x"]\nbuild-backend = "x"\n'
@@ -332,6 +332,12 @@ def test_all_settings(root: Path) -> None:
             output = "out"
             lock = "locks"
             collisions = {"python/x.txt" = "My_Pkg"}
+            aws-services = ["sqs", "s3"]
+            [tool.layerkit.slim.rows]
+            headers = false
+            notebooks = ["*.ipynb", "/lib/demo/"]
+            [tool.layerkit.slim.keep]
+            My_Pkg = ["*.h"]
             """
         ),
     )
@@ -341,6 +347,17 @@ def test_all_settings(root: Path) -> None:
     assert found.never == {"pytest-cov"}
     assert found.collisions == {"python/x.txt": "my-pkg"}
     assert (found.output, found.lock_folder) == (root / "out", root / "locks")
+    assert found.aws_services == ("s3", "sqs")
+    assert found.slim == Slimming(
+        switched=(("headers", False),),
+        rows=(("notebooks", ("*.ipynb", "/lib/demo/")),),
+        keep=(("my-pkg", ("*.h",)),),
+    )
+
+
+def test_slimming_can_be_switched_off_as_a_whole(root: Path) -> None:
+    assert project(root, pep_621("")).slim == Slimming()
+    assert not project(root, pep_621("[tool.layerkit]\nslim = false\n")).slim.enabled
 
 
 FAULTS: list[tuple[str, str]] = [
@@ -368,6 +385,15 @@ FAULTS: list[tuple[str, str]] = [
         'tool.layerkit.collisions."../x": the path has to be one inside the layer',
     ),
     ("collisions = {x = 1}", "tool.layerkit.collisions.x: 1 is not the name of the package"),
+    ("slim = 1", "tool.layerkit.slim: this is a number, and has to be a table"),
+    ('slim = {off = ["headers"]}', "tool.layerkit.slim.off: there is no such key"),
+    (
+        "slim = {rows = {a = 1}}",
+        "tool.layerkit.slim.rows.a: this is a number, and has to be a list of strings",
+    ),
+    ('slim = {rows = {a = ["../x"]}}', "slim.rows.a[0]: '../x' is not a pattern for files of a folder"),
+    ('slim = {keep = {a = ["!x"]}}', "slim.keep.a[0]: '!x' takes back what others say"),
+    ("aws-services = []", "tool.layerkit.aws-services: this is empty"),
     ("layers = []", "tool.layerkit.layers: this is a list, and has to be a table"),
     ("layers = {a = []}", "tool.layerkit.layers.a: the layer names nothing"),
     ("layers = {a = {}}", "tool.layerkit.layers.a: the layer names nothing"),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from layerkit.layer import standing
 from layerkit.output import alone, write_bytes
 from layerkit.session import fetch_wheels, lock_target, own_package
+from layerkit.slim.table import text as slim_table
+from layerkit.values import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,6 +124,7 @@ def _settings(project: Project) -> str:
         "collisions": sorted(project.collisions.items()),
         "alone": project.self_contained,
         "notes": project.notes,
+        "slim": (slim_table(), as_json(project.slim), project.aws_services),
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from layerkit.archive import Piece, Problem, write_zip
 from layerkit.archive.names import bad_name, collisions
 from layerkit.errors import ConfigError, StorageError
-from layerkit.layer.patterns import Pattern, decide, parse
 from layerkit.output import draft
+from layerkit.patterns import Pattern, decide, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

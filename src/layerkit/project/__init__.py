@@ -19,7 +19,7 @@ from layerkit.project.inputs import digests, input_name
 from layerkit.project.local_closure import with_local_closure
 from layerkit.project.python_range import admits
 from layerkit.project.requirement import Pin, Requirement, canonical, resolved, well_formed
-from layerkit.project.specs import FunctionSpec, LayerSpec, Stack
+from layerkit.project.specs import FunctionSpec, LayerSpec, Slimming, Stack
 from layerkit.project.text_files import shown
 from layerkit.target import facts, parse_arch, parse_runtime, runtimes, supported_runtimes, target
 
@@ -40,6 +40,7 @@ __all__ = [
     "Project",
     "Requirement",
     "SdkRule",
+    "Slimming",
     "Stack",
     "load",
     "validate",
@@ -80,6 +81,8 @@ class Project:
     self_contained: bool = False
     never: frozenset[str] = frozenset()
     collisions: Mapping[str, str] = field(default_factory=dict)
+    slim: Slimming = field(default_factory=Slimming)
+    aws_services: tuple[str, ...] | None = None
     constraints: tuple[Requirement, ...] = ()
     overrides: tuple[Requirement, ...] = ()
     pins: tuple[Pin, ...] = ()
@@ -192,6 +195,8 @@ def _configured(project: Project, config: Config, overrides: Overrides) -> Proje
         self_contained=config.self_contained,
         never=config.never,
         collisions=config.collisions,
+        slim=config.slim,
+        aws_services=config.aws_services,
     )
 
 

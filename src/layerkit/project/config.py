@@ -10,8 +10,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from layerkit import patterns
 from layerkit.errors import ConfigError, UsageError
 from layerkit.project.requirement import canonical, is_name
+from layerkit.project.specs import Slimming
 from layerkit.project.tables import Table, strings, table
 from layerkit.target import parse_arch, parse_runtime
 
@@ -27,9 +29,10 @@ SdkRule = Literal["auto", "runtime", "bundle"]
 
 _KEYS = (
     "runtimes", "architectures", "sdk", "sdk-version", "layout", "layers", "functions", "never-deploy",
-    "self-contained", "collisions", "output", "lock",
+    "self-contained", "collisions", "output", "lock", "slim", "aws-services",
 )  # fmt: skip
 _ROOTS = ("requirements", "extras", "groups", "dependencies", "project")
+_SLIM = ("rows", "keep")
 _FUNCTION = ("layers", "code", "include", "exclude", *_ROOTS)
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -85,6 +88,8 @@ class Config:
     collisions: Mapping[str, str] = field(default_factory=dict)
     output: str | None = None
     lock: str | None = None
+    slim: Slimming = field(default_factory=Slimming)
+    aws_services: tuple[str, ...] | None = None
 
 
 def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
@@ -105,6 +110,8 @@ def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
         collisions=_collisions(keys),
         output=keys.string("output"),
         lock=keys.string("lock"),
+        slim=_slim(keys),
+        aws_services=_services(keys),
     )
 
 
@@ -196,3 +203,45 @@ def _collisions(table: Table) -> dict[str, str]:
         else:
             found[name] = canonical(value)
     return found
+
+
+def _slim(keys: Table) -> Slimming:
+    """Read what is left out of wheels: true, false, or a table of rows and of what stays."""
+    value = keys.values.get("slim", True)
+    if isinstance(value, bool):
+        return Slimming(enabled=value)
+    inner = Table(value, keys.at("slim"), keys.faults, _SLIM)
+    written = list(inner.tables("rows"))
+    return Slimming(
+        switched=tuple((name, value) for name, _, value in written if isinstance(value, bool)),
+        rows=tuple(
+            (name, _patterns(value, path, keys.faults))
+            for name, path, value in written
+            if not isinstance(value, bool)
+        ),
+        keep=tuple(
+            (canonical(name), _patterns(value, path, keys.faults))
+            for name, path, value in inner.tables("keep")
+        ),
+    )
+
+
+def _patterns(value: Any, path: str, faults: Faults) -> tuple[str, ...]:
+    """Read a list of patterns, each of which says what it means alone."""
+    found = []
+    for at, text in strings(value, path, faults):
+        try:
+            if patterns.parse(text).negative:
+                faults.add(at, f"{text!r} takes back what others say; name what stays under `keep`")
+            found.append(text)
+        except ConfigError as error:  # noqa: PERF203 - the loop goes on, so that all faults are found
+            faults.take(ConfigError(error.what, where=at, fix=error.fix))
+    return tuple(found)
+
+
+def _services(keys: Table) -> tuple[str, ...] | None:
+    """Return the AWS services whose description a bundled SDK keeps; None for all of them."""
+    written = keys.strings("aws-services")
+    if written == [] and keys.values["aws-services"] == []:
+        keys.faults.add(keys.at("aws-services"), "this is empty")
+    return None if written is None else tuple(sorted({text for _, text in written}))

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerkit.errors import ConfigError
-from layerkit.project import FunctionSpec, LayerSpec, Pin, Project, Requirement, Stack, existing_locks
+from layerkit.project import (
+    FunctionSpec,
+    LayerSpec,
+    Pin,
+    Project,
+    Requirement,
+    Slimming,
+    Stack,
+    existing_locks,
+)
 from layerkit.project.inputs import digests
 from layerkit.project.text_files import shown
 
@@ -73,15 +82,11 @@ def _made(kind: type, value: Mapping[str, Any]) -> object:
 
 
 def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value
 
 
 def _path(value: str | None) -> Path | None:
     return None if value is None else Path(value)
-
-
-def _pairs(value: list[list[str]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(pair) for pair in value)
 
 
 def _many(kind: type) -> Callable[[list[Any]], tuple[object, ...]]:
@@ -102,7 +107,7 @@ _READERS: dict[type, dict[str, Callable[[Any], Any]]] = {
         "constraints": _many(Requirement),
         "overrides": _many(Requirement),
         "pins": _many(Pin),
-        "inputs": _pairs,
         "never": frozenset,
+        "slim": lambda value: _made(Slimming, value),
     },
 }

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from layerkit.project.requirement import Requirement
 
-__all__ = ["FunctionSpec", "LayerSpec", "Stack"]
+__all__ = ["FunctionSpec", "LayerSpec", "Slimming", "Stack"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +46,17 @@ class Stack:
 
     name: str
     layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slimming:
+    """What a project says about leaving things out of wheels, beside the table that layerkit ships.
+
+    `switched` turns rows of the table on and off by name; `rows` are its own, (name, patterns); `keep`
+    is what stays, (canonical name of a package, patterns). Patterns are as in .gitignore.
+    """
+
+    enabled: bool = True
+    switched: tuple[tuple[str, bool], ...] = ()
+    rows: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    keep: tuple[tuple[str, tuple[str, ...]], ...] = ()

@@ -1,0 +1,111 @@
+"""Which modules of a wheel its other modules import: what looks like a test suite may be in use.
+
+The sources are searched for import statements and for names of modules in quotes, by expression and
+not by parsing: what a package means for Python 3.14 must read the same on 3.10. An import inside a
+function counts as one at the top, for nobody can say that it is never called. What only looks like an
+import, in a docstring for one, keeps a module that could have gone, which harms nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+__all__ = ["in_use"]
+
+_SPACE = rb"(?:[ \t]|\\\r?\n)+"
+_LIST = rb"(?:[^\n;#\\]|\\\r?\n)+"
+_IMPORT = re.compile(
+    rb"(?:^|[;:])[ \t]*(?:from%b(?P<source>[.\w]+)%bimport%b?(?P<names>\([^)]*\)|%b)|import%b(?P<modules>%b))"
+    % (_SPACE, _SPACE, _SPACE, _LIST, _SPACE, _LIST),
+    re.MULTILINE,
+)
+_QUOTED = re.compile(rb"""["']([A-Za-z_]\w*(?:\.\w+)+)["']""")
+_COMMENT = re.compile(r"#[^\n]*")
+_SUFFIXES = (".py", ".so")
+
+
+def in_use(kept: Iterable[str], dropped: Collection[str], read: Callable[[str], bytes]) -> set[str]:
+    """Return those of the `dropped` files that the `kept` ones import, and what these import in turn.
+
+    Paths are relative to the folder of the modules; `read` gives a file's content and is asked for
+    sources only.
+    """
+    modules = {_module(path): path for path in dropped if path.endswith(_SUFFIXES)}
+    if not modules:
+        return set()
+    waiting = [path for path in kept if path.endswith(".py")]
+    words = _words(modules.values(), {path.rpartition("/")[0] for path in waiting})
+    found: set[str] = set()
+    while waiting:
+        path = waiting.pop()
+        content = read(path)
+        # Whoever imports from a folder that was left out has to name it, but for those who live in it.
+        if path not in found and not words.search(content):
+            continue
+        for name in _named(content, path):
+            for wanted in _with_parents(name):
+                if (target := modules.get(wanted)) and target not in found:
+                    found.add(target)
+                    waiting += [target] if target.endswith(".py") else []
+    return found
+
+
+def _module(path: str) -> str:
+    """Return the dotted name of a module; a package goes by the name of its folder."""
+    folder, _, name = path.rpartition("/")
+    stem = name.partition(".")[0]
+    parts = folder.split("/") if folder else []
+    return ".".join(parts if stem == "__init__" else [*parts, stem])
+
+
+def _words(modules: Iterable[str], inhabited: Collection[str]) -> re.Pattern[bytes]:
+    """Return what finds the names that an import from outside must spell.
+
+    That is the folder's where it was left out as a whole, and the module's own where others of its folder,
+    which is `inhabited` then, were kept.
+    """
+    names = set()
+    for path in modules:
+        folder, _, name = path.rpartition("/")
+        names.add(name.partition(".")[0] if folder in inhabited else folder.rpartition("/")[2])
+    return re.compile("|".join(map(re.escape, sorted(names))).encode())
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    """Yield the name and those of the packages that are imported before it."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _named(content: bytes, path: str) -> Iterator[str]:
+    """Yield the dotted names that a source may import; what is a module among them is not asked."""
+    package = path.split("/")[:-1]
+    for found in _IMPORT.finditer(content):
+        if found["source"]:
+            base = _absolute(found["source"].decode("utf-8", "replace"), package)
+            yield base
+            yield from (f"{base}.{name}" for name in _list(found["names"]))
+        else:
+            yield from _list(found["modules"])
+    for found in _QUOTED.finditer(content):
+        yield found[1].decode("utf-8", "replace")
+
+
+def _absolute(name: str, package: list[str]) -> str:
+    """Return the full name of what `from` names, seen from a module in `package`."""
+    rest = name.lstrip(".")
+    if rest == name:
+        return name
+    up = len(name) - len(rest) - 1
+    return ".".join([*package[: len(package) - up], *filter(None, [rest])])
+
+
+def _list(names: bytes) -> list[str]:
+    """Return the names of an import's list, without what they are called afterwards."""
+    text = _COMMENT.sub("", names.decode("utf-8", "replace")).replace("\\", " ")
+    return [found for part in text.strip("() \t\r\n").split(",") if (found := part.split(" as ")[0].strip())]

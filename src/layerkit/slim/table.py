@@ -1,0 +1,64 @@
+"""The table of what a layer does not need: slim.toml, read and proved once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from layerkit.toml import parse
+
+__all__ = ["Kept", "Row", "Table", "table", "text"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What is left out under one name, and why.
+
+    `patterns` are as in .gitignore, against the paths of `slim.seen`. A row that is `asked` counts only
+    where a project turns it on. Of an `own` row of a project nothing is kept because it is imported.
+    """
+
+    name: str
+    patterns: tuple[str, ...]
+    reason: str
+    source: str | None = None
+    asked: bool = False
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What stays of one package (its canonical name), whatever a row says of it, and why."""
+
+    package: str
+    patterns: tuple[str, ...]
+    reason: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """All of slim.toml, in its order: the first row that fits a file is the one that is named."""
+
+    rows: tuple[Row, ...]
+    keep: tuple[Kept, ...]
+
+
+def text() -> str:
+    """Return slim.toml as it stands."""
+    return Path(__file__).with_name("slim.toml").read_text(encoding="utf-8")
+
+
+@cache
+def table() -> Table:
+    """Return the table that layerkit ships."""
+    document = parse(text())
+    rows = (Row(name=name, **_fields(row)) for name, row in document["rows"].items())
+    keep = (Kept(package=name, **_fields(row)) for name, row in document["keep"].items())
+    return Table(rows=tuple(rows), keep=tuple(keep))
+
+
+def _fields(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "patterns": tuple(row["patterns"])}
