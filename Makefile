@@ -13,7 +13,7 @@ export PYTHON
 # What `make layers` builds for; empty: the runtimes that lambda/pyproject.toml names.
 RUNTIMES ?=
 
-SCRIPTS := layer_builds.sh layer_create_zip.sh tools/venv.sh .ci/run
+SCRIPTS := layer_builds.sh layer_create_zip.sh tools/venv.sh tools/engine.sh .ci/run
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
