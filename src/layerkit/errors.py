@@ -91,3 +91,9 @@ class BuildError(LayerkitError):
     """The user's own project or a local folder could not be built into a wheel."""
 
     exit_code = 10
+
+
+class EngineError(LayerkitError):
+    """The container engine is not there, refuses, or failed; or an image cannot be had or run."""
+
+    exit_code = 11

@@ -1,0 +1,166 @@
+"""Which image stands for a target, and having it on the engine: found there, else pulled.
+
+`run` is the runtime as Lambda publishes it, `build` the one with compilers. The defaults are facts
+(runtimes.json); `[tool.layerkit.docker]` names others by tag or digest, and the environment stands
+above that: LAYERKIT_IMAGE_PY312 and LAYERKIT_BUILD_IMAGE_PY312, or with _X86_64 or _ARM64 behind.
+An image is used by its id, so that a tag which moves meanwhile changes nothing within a run.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from layerkit.errors import EngineError
+from layerkit.redaction import redact
+from layerkit.target import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from layerkit.container.engine import Engine
+    from layerkit.target import Arch, Target
+
+Purpose = Literal["run", "build"]
+
+_PLATFORMS: dict[Arch, str] = {"x86_64": "amd64", "arm64": "arm64"}
+_KEYS: dict[Purpose, str] = {"run": "images", "build": "build-images"}
+_VARIABLES: dict[Purpose, str] = {"run": "LAYERKIT_IMAGE", "build": "LAYERKIT_BUILD_IMAGE"}
+_OFFLINE_FIX = "run once without --offline, or `docker pull` it"
+# Two targets may need one tag for two architectures: pulling and looking at it must not be mixed.
+_pulling = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that is on the engine and made for the target's architecture.
+
+    `reference` is what was asked for, `id` its content on this engine (sha256:...), `digest` the
+    registry's name of that content where it came from one, else the id.
+    """
+
+    reference: str
+    id: str
+    digest: str
+    arch: Arch
+    environment: tuple[str, ...] = ()
+
+    @property
+    def platform(self) -> str:
+        """Return the platform as engines call it, such as linux/amd64."""
+        return platform(self.arch)
+
+
+def platform(arch: Arch) -> str:
+    """Return an architecture of Lambda as engines call it."""
+    return f"linux/{_PLATFORMS[arch]}"
+
+
+def reference(
+    target: Target,
+    purpose: Purpose,
+    configured: Mapping[str, str],
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Return the image for a target: the environment's, the configured one, else the known one.
+
+    `configured` are the images that the project names for this purpose, by `python3.12` or
+    `python3.12-arm64`. Raises EngineError where nobody knows of any.
+    """
+    environment = os.environ if environment is None else environment
+    name = f"{_VARIABLES[purpose]}_{target.short.upper()}"
+    known = facts()["runtimes"][target.runtime]["images"]
+    default = known["base"] if purpose == "run" else known["lambci_build"] or known["sam_build"]
+    for found in (
+        environment.get(f"{name}_{target.arch.upper()}"),
+        environment.get(name),
+        configured.get(target.key),
+        configured.get(target.runtime),
+        default,
+    ):
+        if found:
+            return str(found)
+    raise EngineError(
+        f"nobody knows an image of {target.key} to {purpose} in",
+        fix=f"name one in [tool.layerkit.docker] {_KEYS[purpose]}, or in {name}",
+    )
+
+
+def ready(
+    engine: Engine, reference: str, arch: Arch, talk: Callable[[str], None], *, offline: bool = False
+) -> Image:
+    """Return an image that is on the engine, pulled if it was not there for this architecture.
+
+    Raises EngineError when it cannot be had.
+    """
+    with _pulling:
+        there = _inspect(engine, reference)
+        image = _image(reference, there, arch)
+        if image is not None:
+            return image
+        if offline:
+            other = f" (it is there for {there['Architecture']})" if there else ""
+            raise EngineError(
+                f"the image for {platform(arch)} is not on the engine{other}, and nothing may be pulled",
+                where=reference,
+                fix=_OFFLINE_FIX,
+            )
+        talk(f"pulling {reference} for {platform(arch)}")
+        _pull(engine, reference, arch)
+        pulled = _inspect(engine, reference)
+        image = _image(reference, pulled, arch)
+        if image is None:
+            has = pulled["Architecture"] if pulled else "nothing"
+            raise EngineError(
+                f"the image is not for {platform(arch)}: the registry has {has}",
+                where=reference,
+                fix=f"name one for {arch} in [tool.layerkit.docker]",
+            )
+        return image
+
+
+def _inspect(engine: Engine, reference: str) -> Mapping[str, Any] | None:
+    """Return what the engine knows of an image, None where it does not have it."""
+    from docker.errors import NotFound
+
+    with engine.talking(f"looking for the image {reference}"):
+        try:
+            found: Mapping[str, Any] = engine.client.inspect_image(reference)  # type: ignore[no-untyped-call]
+        except NotFound:
+            return None
+        return found
+
+
+def _image(reference: str, found: Mapping[str, Any] | None, arch: Arch) -> Image | None:
+    """Return the image if it is there and for that architecture."""
+    if found is None or found.get("Architecture") != _PLATFORMS[arch]:
+        return None
+    digests = found.get("RepoDigests") or []
+    return Image(
+        reference=reference,
+        id=found["Id"],
+        digest=digests[0].partition("@")[2] if digests else found["Id"],
+        arch=arch,
+        environment=tuple((found.get("Config") or {}).get("Env") or ()),
+    )
+
+
+def _pull(engine: Engine, reference: str, arch: Arch) -> None:
+    """Pull an image; errors come as a refusal at once or as a line of the progress."""
+    from docker.errors import APIError
+
+    with engine.talking(f"pulling {reference}"):
+        try:
+            lines = engine.client.pull(reference, stream=True, decode=True, platform=platform(arch))
+            said = [str(line["error"]) for line in lines if "error" in line]
+        except APIError as error:
+            said = [str(error.explanation or error)]
+    if said:
+        what = f"the image cannot be pulled: {redact(' '.join(said[-1].split()))}"
+        fix = (
+            "look at its name and the network, `docker login` where the registry wants it,"
+            " or name another image in [tool.layerkit.docker]"
+        )
+        raise EngineError(what, where=reference, fix=fix)
