@@ -25,7 +25,8 @@ def found(tmp_path: Path) -> Project:
     (tmp_path / "pyproject.toml").write_text(
         '[tool.poetry]\nname = "app"\nversion = "1"\n[tool.poetry.dependencies]\npython = "^3.9"\n'
         'numpy = {version = "^1.2", python = "^3.9"}\nlib = {path = "lib"}\n'
-        '[tool.layerkit]\nnever-deploy = ["b", "a"]\ncollisions = {"python/x" = "a"}\n'
+        '[tool.layerkit]\nnever-deploy = ["b", "a"]\nbuild = ["x"]\ndocker = {images = {"3.12" = "i:1"}}\n'
+        'collisions = {"python/x" = "a"}\n'
         "[tool.layerkit.slim]\nrows = {headers = false, a = ['x']}\nkeep = {b = ['*.h']}\n"
         '[tool.layerkit.functions.f]\ndependencies = true\ncode = "src"\ninclude = ["*.py"]\n'
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from layerkit import lock as locks
 from layerkit.errors import ResolutionError, UsageError
@@ -22,11 +22,16 @@ if TYPE_CHECKING:
     from layerkit.target import Target
 
 
+# auto: in containers what cannot be done without; docker: everything; wheels: never.
+EngineChoice = Literal["auto", "docker", "wheels"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """What every step of a command works with.
 
     `project` was read without the pins of existing locks, which only a new resolution needs.
+    `engine` says what containers may be used for.
     """
 
     project: Project
@@ -35,6 +40,7 @@ class Session:
     offline: bool
     talk: Callable[[str], None]
     progress: Progress
+    engine: EngineChoice = "auto"
 
 
 def open_session(
@@ -46,6 +52,7 @@ def open_session(
     architectures: Sequence[str] = (),
     sdk_version: str | None = None,
     offline: bool = False,
+    engine: EngineChoice = "auto",
     **overrides: Any,
 ) -> Session:
     """Read the project and name the targets; nothing is resolved yet.
@@ -65,6 +72,7 @@ def open_session(
         offline=offline,
         talk=talk,
         progress=progress,
+        engine=engine,
     )
 
 

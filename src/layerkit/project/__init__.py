@@ -19,7 +19,7 @@ from layerkit.project.inputs import digests, input_name
 from layerkit.project.local_closure import with_local_closure
 from layerkit.project.python_range import admits
 from layerkit.project.requirement import Pin, Requirement, canonical, resolved, well_formed
-from layerkit.project.specs import FunctionSpec, LayerSpec, Slimming, Stack
+from layerkit.project.specs import Containers, FunctionSpec, LayerSpec, Slimming, Stack
 from layerkit.project.text_files import shown
 from layerkit.target import facts, parse_arch, parse_runtime, runtimes, supported_runtimes, target
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from layerkit.target import Arch, Layout, Target
 
 __all__ = [
+    "Containers",
     "FunctionSpec",
     "LayerSpec",
     "Overrides",
@@ -83,6 +84,7 @@ class Project:
     collisions: Mapping[str, str] = field(default_factory=dict)
     slim: Slimming = field(default_factory=Slimming)
     aws_services: tuple[str, ...] | None = None
+    containers: Containers = field(default_factory=Containers)
     constraints: tuple[Requirement, ...] = ()
     overrides: tuple[Requirement, ...] = ()
     pins: tuple[Pin, ...] = ()
@@ -197,6 +199,7 @@ def _configured(project: Project, config: Config, overrides: Overrides) -> Proje
         collisions=config.collisions,
         slim=config.slim,
         aws_services=config.aws_services,
+        containers=config.containers,
     )
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from layerkit import patterns
 from layerkit.errors import ConfigError, UsageError
+from layerkit.project.containers_table import KEYS as _CONTAINERS
+from layerkit.project.containers_table import read as read_containers
 from layerkit.project.requirement import canonical, is_name
-from layerkit.project.specs import Slimming
+from layerkit.project.specs import Containers, Slimming
 from layerkit.project.tables import Table, strings, table
 from layerkit.target import parse_arch, parse_runtime
 
@@ -30,6 +32,7 @@ SdkRule = Literal["auto", "runtime", "bundle"]
 _KEYS = (
     "runtimes", "architectures", "sdk", "sdk-version", "layout", "layers", "functions", "never-deploy",
     "self-contained", "collisions", "output", "lock", "slim", "aws-services",
+    *_CONTAINERS,
 )  # fmt: skip
 _ROOTS = ("requirements", "extras", "groups", "dependencies", "project")
 _SLIM = ("rows", "keep")
@@ -90,6 +93,7 @@ class Config:
     lock: str | None = None
     slim: Slimming = field(default_factory=Slimming)
     aws_services: tuple[str, ...] | None = None
+    containers: Containers = field(default_factory=Containers)
 
 
 def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
@@ -112,6 +116,7 @@ def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
         lock=keys.string("lock"),
         slim=_slim(keys),
         aws_services=_services(keys),
+        containers=read_containers(keys),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerkit.errors import ConfigError
 from layerkit.project import (
+    Containers,
     FunctionSpec,
     LayerSpec,
     Pin,
@@ -109,5 +110,6 @@ _READERS: dict[type, dict[str, Callable[[Any], Any]]] = {
         "pins": _many(Pin),
         "never": frozenset,
         "slim": lambda value: _made(Slimming, value),
+        "containers": lambda value: _made(Containers, value),
     },
 }

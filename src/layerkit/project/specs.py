@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from layerkit.project.requirement import Requirement
 
-__all__ = ["FunctionSpec", "LayerSpec", "Slimming", "Stack"]
+__all__ = ["Containers", "FunctionSpec", "LayerSpec", "Slimming", "Stack"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,3 +60,19 @@ class Slimming:
     switched: tuple[tuple[str, bool], ...] = ()
     rows: tuple[tuple[str, tuple[str, ...]], ...] = ()
     keep: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Containers:
+    """What is built from source, and in which containers.
+
+    `build` are canonical names of packages whose wheels are not taken from the index, `system` the
+    system packages that their builds need. The images, for running and for building, are named by
+    `python3.12` or `python3.12-arm64`. `network` is the engine's network mode.
+    """
+
+    build: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
+    images: tuple[tuple[str, str], ...] = ()
+    build_images: tuple[tuple[str, str], ...] = ()
+    network: str = "bridge"

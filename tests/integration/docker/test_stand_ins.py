@@ -10,6 +10,7 @@ from layerkit.target import facts, target
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
     from stand_ins import StandIns
 
 _LOOK = """
