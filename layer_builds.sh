@@ -3,6 +3,7 @@
 #
 #   ./layer_builds.sh py37             (py38 ... py314, python3.12, 3.12, all; none: what the project names)
 #   ./layer_builds.sh py312 py314 --project path/to/project --arch arm64
+#   ./layer_builds.sh py312 --engine docker      (everything inside the runtime's image; wheels: never Docker)
 #
 # Environment, all of it optional:
 #   PROJECT            the project, as --project says it; default: lambda/ beside this script

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run:     builds a project's layers and gives the zip of one of them.
-#   ./layer_create_zip.sh [RUNTIME] [--project FOLDER|FILE] [--layer NAME]
+#   ./layer_create_zip.sh [RUNTIME] [--project FOLDER|FILE] [--layer NAME] [--engine auto|docker|wheels]
 # Sourced: gives functions for scripts that fill a folder themselves:
 #   pin_lambda_sdk REQUIREMENTS [RUNTIME]    clean_aws_packages DIR       clean_python_packages DIR
 #   create_layer_zip [DIR] [ZIP]             clean_python_metadata DIR    strip_binary_libs DIR
@@ -77,12 +77,12 @@ layerkit_builds() {
     [ "$kind" = all ] || only=default
     while [ $# -gt 0 ]; do
         case $1 in
-        --project | --layer | --arch)
+        --project | --layer | --arch | --engine)
             [ $# -gt 1 ] || { _layerkit_say "$1 needs a value"; return 2; }
             case $1 in
             --project) project=$2 ;;
             --layer) only=$2 ;;
-            --arch) options+=(--arch "$2") ;;
+            --arch | --engine) options+=("$1" "$2") ;;
             esac
             shift
             ;;

@@ -84,6 +84,7 @@ CHANGES: dict[str, list[Any]] = {
 # What need not be in the digest, and why.
 ELSEWHERE = {
     "lock": {
+        "containers",
         "constraints",
         "distribution",
         "index_arguments",
@@ -96,6 +97,7 @@ ELSEWHERE = {
         "sdk_version",
     },
     "one state for each target": {"architectures", "runtimes"},
+    "what is built is the same": {"engine"},
     "the state names the files": {"output", "lock_folder"},
     "says only where things are": {"root", "file", "tool", "secret"},
 }

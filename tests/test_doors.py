@@ -30,7 +30,8 @@ def built(tmp_path: Path) -> dict[str, Any]:
     layers = (replace(small.manifest.layers[0], name="default"), *small.manifest.layers[1:])
     path = small.output / f"{PREFIX}.json"
     manifest.write(replace(small.manifest, layers=layers), path)
-    return {"target": "python3.12-x86_64", "manifest": str(path), "unchanged": False}
+    engine = {"asked": "auto", "used": "wheels", "reason": "nothing here needs Docker"}
+    return {"target": "python3.12-x86_64", "manifest": str(path), "unchanged": False, "engine": engine}
 
 
 def names(paths: list[Path]) -> list[str]:

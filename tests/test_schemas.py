@@ -15,6 +15,7 @@ from layerkit.build import Built
 from layerkit.check import check_plan
 from layerkit.check.findings import CODES, finding
 from layerkit.cli import run
+from layerkit.engines import Use
 from layerkit.layer.manifest import Manifest
 from layerkit.schemas import names, schema
 from layerkit.store import Store
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMANDS = ("build", "cache", "check", "error", "lock", "plan", "runtimes", "tree")
+USE = Use(asked="auto", used="wheels", reason="nothing here needs Docker")
 
 
 @pytest.fixture(scope="module")
@@ -121,14 +123,14 @@ def test_manifest_of_a_build(built: small.Small) -> None:
 
 @pytest.mark.parametrize("unchanged", [True, False])
 def test_build(built: small.Small, *, unchanged: bool) -> None:
-    one = Built(manifest=built.manifest, path=built.output / "m.json", unchanged=unchanged)
+    one = Built(manifest=built.manifest, path=built.output / "m.json", unchanged=unchanged, engine=USE)
     check("build", {"targets": [one.as_json()]})
     check("build", {"targets": []})
     refused("build", {"targets": [one.as_json() | {"target": "py312"}]})
 
 
 def test_lock(built: small.Small) -> None:
-    check("lock", {"targets": [report.lock_json(built.lock)]})
+    check("lock", {"targets": [report.lock_json(built.lock, USE.as_json())]})
 
 
 def test_plan(built: small.Small) -> None:
@@ -163,7 +165,7 @@ def test_error() -> None:
     kinds = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and kind is not errors.LayerkitError
     ]
-    assert len(kinds) == 9
+    assert len(kinds) == 10
     for kind in kinds:
         check("error", kind("it broke").as_json())
         check("error", kind("it broke", where="here", fix="mend it").as_json())

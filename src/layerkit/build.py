@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerkit.check.findings import Report
+    from layerkit.engines import Use
     from layerkit.layer.function_code import CodeZip, FunctionCode
     from layerkit.layer.manifest import Manifest
     from layerkit.layer.zips import BuiltLayer
@@ -36,6 +37,7 @@ class Built:
     manifest: Manifest
     path: Path
     unchanged: bool
+    engine: Use
 
     def paths(self) -> tuple[Path, ...]:
         """Return the zips on disk: the layers', then the functions' code."""
@@ -46,6 +48,7 @@ class Built:
         return {
             "target": f"{self.manifest.target.runtime}-{self.manifest.target.arch}",
             "unchanged": self.unchanged,
+            "engine": self.engine.as_json(),
             "manifest": str(self.path),
             "zips": [str(path) for path in self.paths()],
         }
@@ -87,7 +90,7 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
     if standing.current(path, state, key):
         from layerkit.layer.manifest import read
 
-        return Built(manifest=read(path), path=path, unchanged=True)
+        return Built(manifest=read(path), path=path, unchanged=True, engine=session.engines.use(target.key))
     plan = planned(session, lock, own, code)
     report = _checked(session, plan)
     # Two builds into one folder must not remember each other's files.
@@ -95,7 +98,7 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
         manifest = _write(session, plan, report, path)
         standing.remember(state, key, (path, *(path.parent / one.file for one in manifest.zips())))
     _keep_out_of_git(project.lock_folder)
-    return Built(manifest=manifest, path=path, unchanged=False)
+    return Built(manifest=manifest, path=path, unchanged=False, engine=session.engines.use(target.key))
 
 
 def manifest_path(project: Project, target: Target) -> Path:

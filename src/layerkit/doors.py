@@ -61,7 +61,7 @@ def _deliver(only: str = "") -> None:
     # An error was shown by the build, and its exit code is what the script ends with: then no targets.
     targets = json.loads(text).get("targets", []) if text.strip() else []
     for one in targets:
-        show_build(read(Path(one["manifest"])), _say, unchanged=one["unchanged"])
+        show_build(read(Path(one["manifest"])), _say, unchanged=one["unchanged"], engine=one["engine"])
     for path in deliver(targets, os.environ, only or None):
         sys.stdout.write(f"{path}\n")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from layerkit import lock as locks
+from layerkit.engines import Engines, rule_of
 from layerkit.errors import ResolutionError, UsageError
 from layerkit.project import load, validate, with_pins
 from layerkit.store import Store
@@ -22,25 +23,21 @@ if TYPE_CHECKING:
     from layerkit.target import Target
 
 
-# auto: in containers what cannot be done without; docker: everything; wheels: never.
-EngineChoice = Literal["auto", "docker", "wheels"]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """What every step of a command works with.
 
     `project` was read without the pins of existing locks, which only a new resolution needs.
-    `engine` says what containers may be used for.
+    `engines` says what containers may be used for, and is the way to them.
     """
 
     project: Project
     targets: tuple[Target, ...]
     store: Store
     offline: bool
+    engines: Engines
     talk: Callable[[str], None]
     progress: Progress
-    engine: EngineChoice = "auto"
 
 
 def open_session(
@@ -52,7 +49,7 @@ def open_session(
     architectures: Sequence[str] = (),
     sdk_version: str | None = None,
     offline: bool = False,
-    engine: EngineChoice = "auto",
+    engine: str | None = None,
     **overrides: Any,
 ) -> Session:
     """Read the project and name the targets; nothing is resolved yet.
@@ -70,9 +67,9 @@ def open_session(
         targets=targets,
         store=Store.default(),
         offline=offline,
+        engines=Engines(rule=rule_of(engine, project.engine), talk=talk),
         talk=talk,
         progress=progress,
-        engine=engine,
     )
 
 

@@ -24,12 +24,13 @@ def build(*, as_json: bool, locked: bool, **options: Any) -> None:
     from layerkit.report import show_build
 
     session = opened(options)
-    built = [build_target(session, target, locked=locked) for target in session.targets]
+    with session.engines:
+        built = [build_target(session, target, locked=locked) for target in session.targets]
     if as_json:
         print_json("build", {"targets": [one.as_json() for one in built]})
         return
     for one in built:
-        show_build(one.manifest, session.talk, unchanged=one.unchanged)
+        show_build(one.manifest, session.talk, unchanged=one.unchanged, engine=one.engine.as_json())
         for path in one.paths():
             click.echo(path)
 
@@ -45,17 +46,22 @@ def lock(
     *, as_json: bool, upgrade: bool, upgrade_package: tuple[str, ...], only_check: bool, **options: Any
 ) -> None:
     """Resolve the dependencies of PROJECT and write one lock per target."""
-    from layerkit.report import lock_json, show_lock
+    from layerkit.report import lock_json, show_engine, show_lock
     from layerkit.session import lock_target
 
     session = opened(options)
     names = ("*",) if upgrade else upgrade_package
-    locks = [lock_target(session, target, upgrade=names, renew=not only_check) for target in session.targets]
+    with session.engines:
+        locks = [
+            lock_target(session, target, upgrade=names, renew=not only_check) for target in session.targets
+        ]
     if as_json:
-        print_json("lock", {"targets": [lock_json(one) for one in locks]})
+        targets = [lock_json(one, session.engines.use(one.target.key).as_json()) for one in locks]
+        print_json("lock", {"targets": targets})
         return
     for one in locks:
         show_lock(one, session.talk)
+        show_engine(one.target.key, session.engines.use(one.target.key).as_json(), session.talk)
         click.echo(one.path)
 
 
@@ -67,7 +73,8 @@ def plan(*, as_json: bool, **options: Any) -> None:
     from layerkit.report import show_plan
 
     session = opened(options)
-    plans = [plan_target(session, target) for target in session.targets]
+    with session.engines:
+        plans = [plan_target(session, target) for target in session.targets]
     if as_json:
         print_json("plan", {"targets": [one.as_json() for one in plans]})
         return

@@ -62,7 +62,8 @@ def tree(*, as_json: bool, reverse: str | None, depth: int | None, **options: An
     from layerkit.tree import draw
 
     session = opened(options)
-    trees = [tree_target(session, target, reverse) for target in session.targets]
+    with session.engines:
+        trees = [tree_target(session, target, reverse) for target in session.targets]
     if as_json:
         print_json("tree", {"targets": trees})
         return

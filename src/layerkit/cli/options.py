@@ -38,6 +38,11 @@ def session_options(command: Command) -> Command:
         click.option("--output", "-o", type=path, help="Folder for the zips; dist/layers by default."),
         click.option("--name", metavar="NAME", help="Name of the project in file names."),
         click.option("--project-version", metavar="VERSION", help="Version of the project in file names."),
+        click.option(
+            "--engine",
+            type=click.Choice(["auto", "docker", "wheels"]),
+            help="docker: all inside images; wheels: never; auto: what only Docker can do.",
+        ),
         click.option("--offline", is_flag=True, help="Use what is in the store; ask no index."),
         json_option,
         click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
@@ -63,6 +68,7 @@ def opened(options: dict[str, Any]) -> Session:
         name=options["name"],
         version=options["project_version"],
         offline=options["offline"],
+        engine=options["engine"],
         talk=talk(options),
         progress=progress(quiet=options["quiet"]),
     )

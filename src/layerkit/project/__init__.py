@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict
 
 from layerkit.project import existing_locks, project_files
-from layerkit.project.config import Config, SdkRule
+from layerkit.project.config import Config, EngineRule, SdkRule
 from layerkit.project.config import read as read_config
 from layerkit.project.declared_layers import check_published, lay_out
 from layerkit.project.faults import Faults, has_credentials
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Containers",
+    "EngineRule",
     "FunctionSpec",
     "LayerSpec",
     "Overrides",
@@ -85,6 +86,7 @@ class Project:
     slim: Slimming = field(default_factory=Slimming)
     aws_services: tuple[str, ...] | None = None
     containers: Containers = field(default_factory=Containers)
+    engine: EngineRule | None = None
     constraints: tuple[Requirement, ...] = ()
     overrides: tuple[Requirement, ...] = ()
     pins: tuple[Pin, ...] = ()
@@ -200,6 +202,7 @@ def _configured(project: Project, config: Config, overrides: Overrides) -> Proje
         slim=config.slim,
         aws_services=config.aws_services,
         containers=config.containers,
+        engine=config.engine,
     )
 
 

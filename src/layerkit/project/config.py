@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from layerkit.project.faults import Faults
     from layerkit.target import Layout
 
-__all__ = ["Config", "FunctionTable", "Roots", "SdkRule", "read"]
+__all__ = ["Config", "EngineRule", "FunctionTable", "Roots", "SdkRule", "read"]
 
 SdkRule = Literal["auto", "runtime", "bundle"]
+EngineRule = Literal["auto", "docker", "wheels"]
 
 _KEYS = (
     "runtimes", "architectures", "sdk", "sdk-version", "layout", "layers", "functions", "never-deploy",
-    "self-contained", "collisions", "output", "lock", "slim", "aws-services",
+    "self-contained", "collisions", "output", "lock", "slim", "aws-services", "engine",
     *_CONTAINERS,
 )  # fmt: skip
 _ROOTS = ("requirements", "extras", "groups", "dependencies", "project")
@@ -94,6 +95,7 @@ class Config:
     slim: Slimming = field(default_factory=Slimming)
     aws_services: tuple[str, ...] | None = None
     containers: Containers = field(default_factory=Containers)
+    engine: EngineRule | None = None
 
 
 def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
@@ -117,6 +119,7 @@ def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
         slim=_slim(keys),
         aws_services=_services(keys),
         containers=read_containers(keys),
+        engine=keys.choice("engine", ("auto", "docker", "wheels")),
     )
 
 

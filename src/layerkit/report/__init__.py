@@ -9,7 +9,7 @@ from layerkit.errors import UsageError
 from layerkit.target import facts, limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rich.console import Console
 
@@ -50,9 +50,18 @@ def parse_size(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-def show_build(manifest: Manifest, talk: Callable[[str], None], *, unchanged: bool) -> None:
+def show_engine(target_key: str, engine: Mapping[str, str], talk: Callable[[str], None]) -> None:
+    """Say that no engine was used, and why; one that was used was named when it was."""
+    if engine["used"] == "wheels":
+        talk(f"{target_key}: engine wheels: {engine['reason']}")
+
+
+def show_build(
+    manifest: Manifest, talk: Callable[[str], None], *, unchanged: bool, engine: Mapping[str, str]
+) -> None:
     """Say what was built for one target, or that nothing had to be."""
     key = f"{manifest.target.runtime}-{manifest.target.arch}"
+    show_engine(key, engine, talk)
     if unchanged:
         talk(f"{key}: nothing to do, {_counted(len(manifest.zips()), 'zip')} unchanged")
         return
@@ -82,10 +91,11 @@ def _sdk_words(mode: str) -> str:
     return {"runtime": "from the runtime", "bundle": "in a layer", "absent": "in no layer"}[mode]
 
 
-def lock_json(lock: Lock) -> dict[str, Any]:
-    """Return a lock's entry in what `lock --json` prints."""
+def lock_json(lock: Lock, engine: Mapping[str, str]) -> dict[str, Any]:
+    """Return a lock's entry in what `lock --json` prints; `engine` is the one that was used."""
     return {
         "target": lock.target.key,
+        "engine": dict(engine),
         "path": str(lock.path),
         "digest": lock.digest,
         "sdk": {"mode": lock.sdk.mode, "reason": lock.sdk.reason},
