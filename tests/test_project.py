@@ -392,7 +392,7 @@ FAULTS: list[tuple[str, str]] = [
         "tool.layerkit.slim.rows.a: this is a number, and has to be a list of strings",
     ),
     ('slim = {rows = {a = ["../x"]}}', "slim.rows.a[0]: '../x' is not a pattern for files of a folder"),
-    ('slim = {keep = {a = ["!x"]}}', "slim.keep.a[0]: '!x' takes back what others say"),
+    ('slim = {keep = {a = ["x", "[x"]}}', "slim.keep.a[1]: the bracket in '[x' is not closed"),
     ("aws-services = []", "tool.layerkit.aws-services: this is empty"),
     ("layers = []", "tool.layerkit.layers: this is a list, and has to be a table"),
     ("layers = {a = []}", "tool.layerkit.layers.a: the layer names nothing"),

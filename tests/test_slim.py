@@ -23,6 +23,12 @@ def never(path: str) -> bytes:
     raise AssertionError(path)
 
 
+def named(these: Rules, package: str, *paths: str) -> list[str | None]:
+    """Return the name of the row that fits each path."""
+    found = [these.verdict(package, path) for path in paths]
+    return [row.name if row else None for row in found]
+
+
 def decided(these: Rules, package: str, sources: dict[str, str]) -> dict[str, str]:
     """Return what is left out, all paths relative to the folder of the modules."""
     paths = {f"{SITE}/{name}": text.encode() for name, text in sources.items()}
@@ -44,30 +50,34 @@ def test_the_table_says_why_and_can_be_read() -> None:
     for row in said:
         assert row.reason, row
         assert row.patterns, row
-        assert not any(parse(one).negative for one in row.patterns), row
+        assert all(parse(one) for one in row.patterns), row
         assert row.source is None or "/" in row.source, row
     assert SERVICES not in document["rows"]
 
 
 def test_the_first_row_that_fits_is_named() -> None:
     two = tuple(Row(name=name, patterns=("*.h",), reason="-") for name in ("one", "two"))
-    assert Rules(rows=two).verdict("demo", "demo/a.h") == "one"
-    assert Rules(rows=two).verdict("demo", "demo/a.py") is None
+    assert named(Rules(rows=two), "demo", "demo/a.h", "demo/a.py") == ["one", None]
 
 
 def test_a_folder_that_fits_brings_all_that_is_in_it_and_a_file_of_its_name_nothing() -> None:
     these = Rules(rows=(Row(name="row", patterns=("/*/**/tests/", "opt/bin/"), reason="-"),))
-    fits = ["demo/tests/a/b.txt", "demo/in/tests/x.py", "opt/bin/go"]
-    assert [these.verdict("demo", path) for path in fits] == ["row"] * 3
+    assert named(these, "demo", "demo/tests/a/b.txt", "demo/in/tests/x.py", "opt/bin/go") == ["row"] * 3
     stays = ["demo/tests", "tests/a.py", "demo/mytests/a.py", "demo/tests.py", "demo/opt/bin/go"]
-    assert [these.verdict("demo", path) for path in stays] == [None] * 5
+    assert named(these, "demo", *stays) == [None] * 5
+
+
+def test_the_last_pattern_that_fits_decides() -> None:
+    patterns = ("/demo/docs/", "!/demo/docs/**/*.py", "/demo/docs/conf.py")
+    these = Rules(rows=(Row(name="row", patterns=patterns, reason="-"),))
+    paths = ["demo/docs/a.md", "demo/docs/b/c.py", "demo/docs/conf.py"]
+    assert named(these, "demo", *paths) == ["row", None, "row"]
 
 
 def test_what_stays_stays_in_its_own_package_alone() -> None:
     these = Rules(rows=(Row(name="h", patterns=("*.h",), reason="-"),), keep=(("demo", ("demo/inc/",)),))
-    assert these.verdict("demo", "demo/inc/a.h") is None
-    assert these.verdict("demo", "demo/a.h") == "h"
-    assert these.verdict("other", "demo/inc/a.h") == "h"
+    assert named(these, "demo", "demo/inc/a.h", "demo/a.h") == [None, "h"]
+    assert named(these, "other", "demo/inc/a.h") == ["h"]
 
 
 def test_a_project_switches_rows_and_adds_its_own() -> None:
@@ -78,8 +88,11 @@ def test_a_project_switches_rows_and_adds_its_own() -> None:
         switched=(("headers", False),), rows=(("mine", ("*.txt",)),), keep=(("demo", ("k.txt",)),)
     )
     these = rules(slim, None)
-    assert [row.name for row in these.rows] == [name for name in names if name != "headers"] + ["mine"]
-    assert (these.verdict("demo", "a.txt"), these.verdict("demo", "k.txt")) == ("mine", None)
+    assert [row.name for row in these.rows] == ["mine", *(name for name in names if name != "headers")]
+    assert named(these, "demo", "a.txt", "k.txt") == ["mine", None]
+    assert "scripts" not in names
+    asked = rules(Slimming(switched=(("scripts", True),)), None)
+    assert [row.name for row in asked.rows if row.name not in names] == ["scripts"]
     assert rules(Slimming(enabled=False), None).rows == ()
 
 
@@ -162,6 +175,74 @@ def test_a_row_of_the_project_means_what_it_says() -> None:
     these = Rules(rows=(Row(name="mine", patterns=("/demo/plots/",), reason="", own=True),))
     sources = {"demo/__init__.py": "from demo.plots import a", "demo/plots/a.py": ""}
     assert decided(these, "demo", sources) == {"demo/plots/a.py": "mine"}
+
+
+def test_a_stub_that_is_read_at_run_time_stays() -> None:
+    sources = {
+        "lazy/__init__.py": "import lazy_loader as lazy\n_ = lazy.attach_stub(__name__, __file__)\n",
+        "lazy/__init__.pyi": "",
+        "lazy/other.py": "",
+        "lazy/other.pyi": "",
+        "lazy/_native.pyi": "",
+        "lazy/py.typed": "",
+    }
+    left = decided(rules(Slimming(), None), "lazy", sources)
+    assert left == dict.fromkeys(["lazy/other.pyi", "lazy/_native.pyi"], "type-stubs")
+
+
+def test_messages_go_only_where_they_were_compiled() -> None:
+    sources = {"demo/de.po": "", "demo/de.mo": "", "demo/fr.po": ""}
+    assert decided(rules(Slimming(), None), "demo", sources) == {"demo/de.po": "message-sources"}
+
+
+REAL = {
+    "test-suites": [
+        "numpy/_core/tests/test_dtype.py",
+        "trio/_core/_tests/x.py",
+        "Crypto/SelfTest/__init__.py",
+    ],
+    "test-modules": ["pandas/conftest.py", "numpy/_core/_simd.cpython-312-x86_64-linux-gnu.so"],
+    "headers": ["numpy/_core/include/numpy/arrayobject.h", "opt/include/python3.12/greenlet/greenlet.h"],
+    "static-libraries": ["numpy/_core/lib/libnpymath.a"],
+    "sources": ["lxml/etree.pyx", "sklearn/neighbors/_binary_tree.pxi.tp"],
+    "type-stubs": ["numpy/__init__.pyi"],
+    "documentation": ["oletools/doc/olevba.html", "botocore/data/ec2/2016-11-15/examples-1.json"],
+    "examples": ["numpy/random/_examples/cffi/extending.py"],
+    "source-maps": ["bokeh/server/static/js/bokeh.js.map"],
+    "other-systems": ["setuptools/gui-64.exe", "selenium/webdriver/common/macos/selenium-manager"],
+    "torch-programs": ["torch/bin/protoc"],
+}
+STAYS = [
+    ("numpy", "numpy/testing/__init__.py"),
+    ("pandas", "pandas/_testing/__init__.py"),
+    ("jinja2", "jinja2/tests.py"),
+    ("aiohttp", "aiohttp/test_utils.py"),
+    ("scipy", "scipy/stats/_bws_test.py"),
+    ("numpy", "numpy/py.typed"),
+    ("numpy", "numpy-2.0.dist-info/METADATA"),
+    ("numpy", "numpy-2.0.dist-info/entry_points.txt"),
+    ("numpy", "numpy-2.0.dist-info/licenses/numpy/tests/LICENSE.h"),
+    ("numpy", "numpy-2.0.dist-info/sboms/auditwheel.cdx.json"),
+    ("scikit-learn", "sklearn/datasets/descr/iris.rst"),
+    ("botocore", "botocore/docs/client.py"),
+    ("torch", "torch/bin/torch_shm_manager"),
+    ("ansible-core", "ansible/plugins/test/core.py"),
+    ("django", "django/test/client.py"),
+    ("grpcio", "grpc/_cython/_credentials/roots.pem"),
+    ("demo", "opt/bin/go"),
+    ("demo", "opt/lib/libdemo.so.1"),
+    ("tests", "tests/__init__.py"),
+]
+
+
+@pytest.mark.parametrize(("name", "paths"), REAL.items())
+def test_what_packages_are_known_to_bring(name: str, paths: list[str]) -> None:
+    assert named(rules(Slimming(), None), "any", *paths) == [name] * len(paths)
+
+
+@pytest.mark.parametrize(("package", "path"), STAYS)
+def test_what_packages_are_known_to_need(package: str, path: str) -> None:
+    assert named(rules(Slimming(), None), package, path) == [None]
 
 
 def test_nothing_is_read_where_no_module_is_left_out() -> None:

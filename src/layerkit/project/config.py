@@ -235,16 +235,14 @@ def _slim(keys: Table) -> Slimming:
 
 
 def _patterns(value: Any, path: str, faults: Faults) -> tuple[str, ...]:
-    """Read a list of patterns, each of which says what it means alone."""
-    found = []
-    for at, text in strings(value, path, faults):
+    """Read a list of patterns."""
+    found = list(strings(value, path, faults))
+    for at, text in found:
         try:
-            if patterns.parse(text).negative:
-                faults.add(at, f"{text!r} takes back what others say; name what stays under `keep`")
-            found.append(text)
+            patterns.parse(text)
         except ConfigError as error:  # noqa: PERF203 - the loop goes on, so that all faults are found
             faults.take(ConfigError(error.what, where=at, fix=error.fix))
-    return tuple(found)
+    return tuple(text for _, text in found)
 
 
 def _services(keys: Table) -> tuple[str, ...] | None:

@@ -29,12 +29,13 @@ __all__ = ["SERVICES", "Rules", "decide", "rules", "seen"]
 
 # The row that cuts botocore/data and boto3/data, which has no patterns: it keeps what is named.
 SERVICES = "aws-services"
+_SERVICES = Row(name=SERVICES, patterns=(), reason="the project says which services it uses", own=True)
 _SDK = ("boto3", "botocore")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a project leaves out: rows in the order they are tried, and per package what stays.
+    """What a project leaves out: rows in the order they are tried, its own first, and what stays.
 
     `keep` is (canonical name of a package, patterns); `services` are the AWS services whose description
     stays in the SDK, None where all of them do.
@@ -46,17 +47,20 @@ class Rules:
 
     def digest(self, package: str) -> str:
         """Return the digest, in hex, of all that decides what is left out of a package."""
-        rows = [(row.name, row.patterns, row.own) for row in self.rows]
+        rows = [(row.name, row.patterns, row.own, row.beside, row.unless) for row in self.rows]
         said = [rows, self._kept(package), self.services if package in _SDK else None]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
-    def verdict(self, package: str, path: str) -> str | None:
-        """Return the name of the row that leaves a file out, None where it stays; imports are not asked."""
-        if (own := self._kept(package)) and _expression(own).fullmatch(path):
+    def verdict(self, package: str, path: str) -> Row | None:
+        """Return the row that fits a file, None where it stays; its neighbours and imports are not asked.
+
+        What a wheel says of itself, licences and bills of materials included, always stays.
+        """
+        if path.partition("/")[0].endswith(".dist-info") or _fits(self._kept(package), path):
             return None
         if self.services is not None and package in _SDK and (name := _service(path)):
-            return None if name in self.services else SERVICES
-        return next((row.name for row in self.rows if _expression(row.patterns).fullmatch(path)), None)
+            return None if name in self.services else _SERVICES
+        return next((row for row in self.rows if _fits(row.patterns, path)), None)
 
     def _kept(self, package: str) -> tuple[str, ...]:
         """Return the patterns of what stays of a package."""
@@ -79,7 +83,7 @@ def rules(slim: Slimming, services: tuple[str, ...] | None) -> Rules:
     own = tuple(Row(name=name, patterns=patterns, reason="", own=True) for name, patterns in slim.rows)
     rows = tuple(row for row in table().rows if switched.get(row.name, not row.asked))
     keep = tuple((kept.package, kept.patterns) for kept in table().keep)
-    return Rules(rows=(*rows, *own), keep=(*keep, *slim.keep), services=services)
+    return Rules(rows=(*own, *rows), keep=(*keep, *slim.keep), services=services)
 
 
 def seen(path: str, site: str) -> str:
@@ -100,13 +104,33 @@ def decide(
     places = {seen(path, site): path for path in paths}
     if rules.services is not None and package == "botocore":
         _prove_services(rules.services, places)
-    verdicts = {place: row for place in places if (row := rules.verdict(package, place))}
-    own = {row.name for row in rules.rows if row.own}
+    content = cache(lambda place: read(places[place]))
+    verdicts = {
+        place: row
+        for place in places
+        if (row := rules.verdict(package, place)) and _alone(place, row, places, content)
+    }
     modules = [place for place, path in places.items() if path.startswith(f"{site}/")]
-    dropped = {place for place in modules if place in verdicts and verdicts[place] not in own}
-    kept = [place for place in modules if place not in verdicts]
-    used = in_use(kept, dropped, lambda place: read(places[place]))
-    return {places[place]: row for place, row in verdicts.items() if place not in used}
+    dropped = {place for place in modules if place in verdicts and not verdicts[place].own}
+    used = in_use((place for place in modules if place not in verdicts), dropped, content)
+    return {places[place]: row.name for place, row in verdicts.items() if place not in used}
+
+
+def _alone(place: str, row: Row, places: Collection[str], content: Callable[[str], bytes]) -> bool:
+    """Say whether the neighbours of a file let it go."""
+    stem = place.rpartition(".")[0]
+    if row.beside is not None and stem + row.beside not in places:
+        return False
+    module = f"{stem}.py"
+    return row.unless is None or module not in places or row.unless.encode() not in content(module)
+
+
+def _fits(patterns: tuple[str, ...], path: str) -> bool:
+    """Say what the last pattern that fits a path, or a folder it is in, says of it."""
+    if not _expression(patterns).fullmatch(path):
+        return False
+    last = next(text for text in reversed(patterns) if _expression((text,)).fullmatch(path))
+    return not last.startswith("!")
 
 
 @cache

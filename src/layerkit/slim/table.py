@@ -16,8 +16,11 @@ __all__ = ["Kept", "Row", "Table", "table", "text"]
 class Row:
     """What is left out under one name, and why.
 
-    `patterns` are as in .gitignore, against the paths of `slim.seen`. A row that is `asked` counts only
-    where a project turns it on. Of an `own` row of a project nothing is kept because it is imported.
+    `patterns` are as in .gitignore, against the paths of `slim.seen`; the last that fits decides. A row
+    that is `asked` counts only where a project turns it on. Of an `own` row of a project nothing is kept
+    because it is imported. `beside` and `unless` look at the neighbours of a file: it goes only where
+    one with the suffix `beside` in place of its own is there, and stays where the module of its name
+    has the word `unless` in it.
     """
 
     name: str
@@ -26,6 +29,8 @@ class Row:
     source: str | None = None
     asked: bool = False
     own: bool = False
+    beside: str | None = None
+    unless: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
