@@ -20,8 +20,10 @@ import pytest
 from factory import digest, make_wheel
 from layerkit import prepare as module
 from layerkit.archive import Run, compose
-from layerkit.errors import WheelError
+from layerkit.errors import ConfigError, WheelError
 from layerkit.prepare import Dropped, PreparedWheel, key, load, prepare
+from layerkit.project import Slimming
+from layerkit.slim import Rules, rules
 from layerkit.store import Store
 from layerkit.target import Layout, Target, target
 
@@ -33,10 +35,17 @@ if TYPE_CHECKING:
 PY312 = target("py312")
 SITE = "python/lib/python3.12/site-packages"
 INFO = f"{SITE}/demo-1.0.dist-info"
+WHOLE = module.EVERYTHING.digest("demo")
 
 
-def made(built: BuiltWheel, store: Store, layout: Layout = "versioned", on: Target = PY312) -> PreparedWheel:
-    return prepare(built.path, built.filename, built.sha256, on, layout, store)
+def made(
+    built: BuiltWheel,
+    store: Store,
+    layout: Layout = "versioned",
+    on: Target = PY312,
+    rules: Rules = module.EVERYTHING,
+) -> PreparedWheel:
+    return prepare(built.path, built.filename, built.sha256, on, layout, store, rules=rules)
 
 
 def layer(folder: Path, *prepared: PreparedWheel) -> zipfile.ZipFile:
@@ -175,7 +184,7 @@ def test_it_says_what_it_holds(tmp_path: Path, store: Store) -> None:
     prepared = made(built, store)
     assert (prepared.name, prepared.version, prepared.licence) == ("demo", "1.0", "MIT")
     assert prepared.wheel_sha256 == built.sha256
-    assert prepared.key == key(built.sha256, PY312, "versioned")
+    assert prepared.key == key(built.sha256, PY312, "versioned", WHOLE)
     assert prepared.path == store.path("prepared", prepared.key, ".run")
     assert prepared.modules == ("demo", "extra", "more", "spaces")
     assert prepared.dropped == {
@@ -191,6 +200,49 @@ def test_it_says_what_it_holds(tmp_path: Path, store: Store) -> None:
     assert len(prepared.notes) == 2
     assert "six>=1.*" in prepared.notes[0]
     assert prepared.notes[1] == "demo.pth runs at every start of the function"
+
+
+def test_what_the_rules_name_is_left_out_and_counted(tmp_path: Path, store: Store) -> None:
+    files = {
+        "demo/__init__.py": "from demo.tests import used\n",
+        "demo/tests/__init__.py": "",
+        "demo/tests/used.py": "",
+        "demo/tests/unused.py": "1234567",
+        "demo/fast.h": "12",
+        "demo/keep.h": "",
+    }
+    points = {"console_scripts": {"go": "demo:main"}}
+    built = make_wheel(tmp_path, files=files, data={"scripts/run": "#!/bin/sh\n"}, entry_points=points)
+    slim = Slimming(switched=(("scripts", True),), keep=(("demo", ("keep.h",)),))
+    prepared = made(built, store, rules=rules(slim, None))
+    found = contents(tmp_path, prepared)
+    assert {path for path in found if ".dist-info" not in path} == {
+        f"{SITE}/demo/{name}" for name in ("__init__.py", "tests/__init__.py", "tests/used.py", "keep.h")
+    }
+    assert prepared.dropped == {
+        "test-suites": Dropped(count=1, bytes=7),
+        "headers": Dropped(count=1, bytes=2),
+        "scripts": Dropped(count=1, bytes=10),
+    }
+    assert b"unused" not in found[f"{INFO}/RECORD"]
+    assert made(built, store).key != prepared.key
+
+
+def test_rules_that_do_not_fit_the_wheel_leave_nothing_behind(tmp_path: Path, store: Store) -> None:
+    built = make_wheel(tmp_path, "botocore", files={"botocore/data/s3/1/service-2.json": "{}"})
+    assert made(built, store, rules=Rules(services=("s3",))).entries
+    count = len(list(store.root.glob("prepared/*/*")))
+    with pytest.raises(ConfigError, match="no service 'sqs'"):
+        made(built, store, rules=Rules(services=("sqs",)))
+    assert len(list(store.root.glob("prepared/*/*"))) == count
+
+
+def test_the_imports_of_a_long_source_are_sought_at_its_beginning(tmp_path: Path, store: Store) -> None:
+    long = "import demo.tests.a\n" + "#" * (20 << 20) + "\nimport demo.tests.b\n"
+    files = {"demo/x.py": long, "demo/tests/a.py": "", "demo/tests/b.py": ""}
+    found = contents(tmp_path, made(make_wheel(tmp_path, files=files), store, rules=rules(Slimming(), None)))
+    assert f"{SITE}/demo/tests/a.py" in found
+    assert f"{SITE}/demo/tests/b.py" not in found
 
 
 def test_members_keep_their_stream(tmp_path: Path, store: Store) -> None:
@@ -216,7 +268,7 @@ def test_record_is_verified_to_the_last_byte(tmp_path: Path, store: Store) -> No
         made(built, store)
     assert "demo/__pycache__/x.pyc" in str(caught.value)
     assert "demo-1.0.data/scripts/run" in str(caught.value)
-    assert load(store, key(built.sha256, PY312, "versioned")) is None
+    assert load(store, key(built.sha256, PY312, "versioned", WHOLE)) is None
     assert not list(store.root.glob("prepared/*/*"))
 
 
@@ -255,15 +307,16 @@ def test_the_same_wheel_gives_the_same_bytes(tmp_path: Path, store: Store) -> No
 def test_the_key_is_decided_by_all_that_decides_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     sha = "0" * 64
     keys = {
-        key(sha, PY312, "versioned"),
-        key(sha, PY312, "flat"),
-        key("1" * 64, PY312, "versioned"),
-        key(sha, target("py312", "arm64"), "versioned"),
-        key(sha, target("py313"), "versioned"),
+        key(sha, PY312, "versioned", WHOLE),
+        key(sha, PY312, "flat", WHOLE),
+        key("1" * 64, PY312, "versioned", WHOLE),
+        key(sha, target("py312", "arm64"), "versioned", WHOLE),
+        key(sha, target("py313"), "versioned", WHOLE),
+        key(sha, PY312, "versioned", "other"),
     }
     monkeypatch.setattr(module, "RECIPE", module.RECIPE + 1)
-    keys.add(key(sha, PY312, "versioned"))
-    assert len(keys) == 6
+    keys.add(key(sha, PY312, "versioned", WHOLE))
+    assert len(keys) == 7
 
 
 def test_a_prepared_wheel_is_found_again_without_the_wheel(tmp_path: Path, store: Store) -> None:
@@ -305,11 +358,11 @@ def _prepare_there(path: Path, filename: str, sha256: str, root: Path, made_by: 
     """Run in another process: prepare, and count the times that work was done."""
     original = module._make
 
-    def counted(*arguments: Any) -> None:
+    def counted(*arguments: Any, **named: Any) -> None:
         with made_by.get_lock():
             made_by.value += 1
         time.sleep(0.1)
-        original(*arguments)
+        original(*arguments, **named)
 
     setattr(module, "_make", counted)  # noqa: B010 - this process is thrown away
     start.wait()
@@ -329,7 +382,7 @@ def test_several_processes_prepare_once(tmp_path: Path, store: Store) -> None:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert made_by.value == 1
-    assert load(store, key(built.sha256, PY312, "versioned"))
+    assert load(store, key(built.sha256, PY312, "versioned", WHOLE))
 
 
 def test_threads_share_one_prepared_wheel(tmp_path: Path, store: Store) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from layerkit.layer import standing
 from layerkit.output import alone, write_bytes
 from layerkit.session import fetch_wheels, lock_target, own_package
+from layerkit.slim import rules
 from layerkit.slim.table import text as slim_table
 from layerkit.values import as_json
 
@@ -164,11 +165,14 @@ def _prepare(session: Session, target: Target, packages: Sequence[LockedPackage]
     """Return every package prepared, those already in the store by reading their ends only."""
     from layerkit import prepare as preparing
 
-    layout, store = session.project.layout, session.store
+    project, store = session.project, session.store
+    slim = rules(project.slim, project.aws_services)
     prepared: dict[str, PreparedWheel] = {}
     missing: list[LockedPackage] = []
     for package in packages:
-        found = preparing.load(store, preparing.key(package.wheel.sha256, target, layout))
+        found = preparing.load(
+            store, preparing.key(package.wheel.sha256, target, project.layout, slim.digest(package.name))
+        )
         if found is None:
             missing.append(package)
         else:
@@ -199,17 +203,18 @@ def _prepare_one(session: Session, target: Target, package: LockedPackage) -> Pr
     from layerkit.prepare import prepare
     from layerkit.wheel import file_sha256
 
-    store, wheel, layout = session.store, package.wheel, session.project.layout
+    project, store, wheel = session.project, session.store, package.wheel
     path = store.path("wheels", wheel.sha256, ".whl")
+    slim = rules(project.slim, project.aws_services)
     try:
-        return prepare(path, wheel.filename, wheel.sha256, target, layout, store)
+        return prepare(path, wheel.filename, wheel.sha256, target, project.layout, store, rules=slim)
     except WheelError:
         if file_sha256(path) == wheel.sha256:
             raise
     session.talk(f"{wheel.filename} was damaged in the store; fetching it again")
     store.evict("wheels", wheel.sha256, ".whl")
     fetch_wheels(session, [wheel])
-    return prepare(path, wheel.filename, wheel.sha256, target, layout, store)
+    return prepare(path, wheel.filename, wheel.sha256, target, project.layout, store, rules=slim)
 
 
 def _checked(session: Session, plan: Planned) -> Report:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from layerkit.archive import Run
 from layerkit.errors import StorageError, WheelError
+from layerkit.project.requirement import canonical
+from layerkit.slim import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from layerkit.wheel import Wheel
 
 # Stands for what `recipe` does to a wheel: another number, another key, and all is prepared anew.
-RECIPE = 1
+RECIPE = 2
+EVERYTHING = Rules()
 KIND = "prepared"
 SUFFIX = ".run"
 
@@ -61,12 +64,13 @@ class PreparedWheel:
     notes: tuple[str, ...]
 
 
-def key(wheel_sha256: str, target: Target, layout: Layout) -> str:
+def key(wheel_sha256: str, target: Target, layout: Layout, slimming: str) -> str:
     """Return the key of a prepared wheel, in hex: the digest of all that decides its bytes.
 
-    The last part stands for the interpreter that compiles bytecode; there is none so far.
+    `slimming` is what `Rules.digest` says of the package. The last part stands for the interpreter that
+    compiles bytecode; there is none so far.
     """
-    parts = [RECIPE, wheel_sha256, target.key, target.interpreter, layout, None]
+    parts = [RECIPE, wheel_sha256, target.key, target.interpreter, layout, slimming, None]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -101,21 +105,30 @@ def load(store: Store, key: str) -> PreparedWheel | None:
 
 
 def prepare(
-    wheel_path: Path, filename: str, sha256: str, target: Target, layout: Layout, store: Store
+    wheel_path: Path,
+    filename: str,
+    sha256: str,
+    target: Target,
+    layout: Layout,
+    store: Store,
+    *,
+    rules: Rules = EVERYTHING,
 ) -> PreparedWheel:
     """Return the prepared wheel of the file `wheel_path`, made now if the store does not have it.
 
-    `filename` is the name the wheel goes by, `sha256` (hex) what its bytes must have. Whoever else
-    wants the same one meanwhile, in any thread or process, waits and shares it. Raises WheelError
-    for a wheel that is refused, StorageError where the store cannot be used.
+    `filename` is the name the wheel goes by, `sha256` (hex) what its bytes must have, `rules` say what is
+    left out of it. Whoever else wants the same one meanwhile, in any thread or process, waits and shares
+    it. Raises WheelError for a wheel that is refused, StorageError where the store cannot be used,
+    ConfigError for rules that the wheel has no answer to.
     """
-    own_key = key(sha256, target, layout)
+    own_key = key(sha256, target, layout, rules.digest(canonical(filename.partition("-")[0])))
     if ready := load(store, own_key):
         return ready
     with store.lock(KIND, own_key):
         if ready := load(store, own_key):
             return ready
-        _make(wheel_path, filename, sha256, target, layout, store)
+        with store.publish(KIND, own_key, SUFFIX) as path:
+            _make(path, wheel_path, filename, sha256, target, layout, rules=rules)
         if ready := load(store, own_key):
             return ready
     raise StorageError(
@@ -125,18 +138,19 @@ def prepare(
     )
 
 
-def _make(wheel_path: Path, filename: str, sha256: str, target: Target, layout: Layout, store: Store) -> None:
-    """Read, verify and write the prepared wheel. The caller holds the lock of its key."""
+def _make(
+    path: Path, wheel_path: Path, filename: str, sha256: str, target: Target, layout: Layout, *, rules: Rules
+) -> None:
+    """Read and verify the wheel, and write what is prepared of it to `path`."""
     from layerkit.archive import Archive, write_run
     from layerkit.recipe import apply
     from layerkit.wheel import Wheel
 
     with Archive.open(wheel_path, name=filename) as archive:
         wheel = Wheel.read(archive, sha256)
-        outcome = apply(wheel, archive, target, layout)
+        outcome = apply(wheel, archive, target, layout, rules)
         info = _info(wheel, outcome, target.site_packages(layout))
-        with store.publish(KIND, key(sha256, target, layout), SUFFIX) as path:
-            write_run(path, outcome.pieces, json.dumps(info, sort_keys=True).encode())
+        write_run(path, outcome.pieces, json.dumps(info, sort_keys=True).encode())
 
 
 def _info(wheel: Wheel, outcome: Outcome, site: str) -> dict[str, object]:

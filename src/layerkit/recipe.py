@@ -1,7 +1,7 @@
 """What becomes of a wheel in a layer: which files, where, and what is said of them.
 
-This is the recipe in its simplest form: every file keeps its content and its compressed stream.
-Left out is what a layer never needs (bytecode of another interpreter, what other installers wrote);
+Every file keeps its content and its compressed stream. Left out is what the rules of `slim` name, and
+what a layer never needs (bytecode of another interpreter, what other installers wrote);
 new are the commands of entry points, INSTALLER and RECORD; changed are scripts that ask for the
 installing interpreter. Raise `prepare.RECIPE` with every change of what this module gives.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from layerkit import record, scheme, scripts
 from layerkit.archive import ArchiveError, Piece
+from layerkit.slim import decide
 from layerkit.wheel import Wheel, verify
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
     from layerkit.archive import Archive
     from layerkit.scheme import Folders, Landing
+    from layerkit.slim import Rules
     from layerkit.target import Layout, Target
 
 _INSTALLER = b"layerkit\n"
+_LONGEST_SOURCE = 16 << 20  # of a module; what it imports beyond that is not looked for
 _REPLACED = "scripts-replaced-by-launchers"
 
 
@@ -60,28 +63,31 @@ class Outcome:
         count[1] += landing.member.size
 
 
-def apply(wheel: Wheel, archive: Archive, target: Target, layout: Layout) -> Outcome:
+def apply(wheel: Wheel, archive: Archive, target: Target, layout: Layout, rules: Rules) -> Outcome:
     """Return the files of the wheel for the target, every member verified against RECORD.
 
     The pieces read from `archive` when they are written. Raises WheelError for content that is not
-    what RECORD says and for files that cannot both be installed.
+    what RECORD says and for files that cannot both be installed, ConfigError for `rules` that do not
+    fit the wheel.
     """
     where = scheme.folders(target, layout, wheel.name)
     kept, replaced = _landings(wheel, where)
     outcome = Outcome(notes=list(wheel.notes))
     digests = verify(wheel, archive)
     own_record = f"{where.site}/{wheel.dist_info}/RECORD"
+    left_out = _left_out(wheel, archive, kept, where, rules)
     for landing in replaced:
         outcome.drop(landing, _REPLACED)
     for landing in kept:
-        if reason := scheme.reason_to_drop(landing.path, where.site, wheel.dist_info):
+        if reason := left_out.get(landing.path):
             outcome.drop(landing, reason)
         elif landing.script and (content := _script(archive, landing, target)):
             outcome.write(landing.path, content, executable=True)
         elif landing.path != own_record:
             outcome.keep(archive, landing, digests[landing.member.name])
-    for command in wheel.scripts:
-        outcome.write(f"{where.scripts}/{command.name}", scripts.launcher(command, target), executable=True)
+    for path, command in _launchers(wheel, where).items():
+        if path not in left_out:
+            outcome.write(path, scripts.launcher(command, target), executable=True)
     outcome.write(f"{where.site}/{wheel.dist_info}/INSTALLER", _INSTALLER)
     rows = {_seen_from(where.site, path): row for path, row in outcome.recorded.items()}
     outcome.write(own_record, record.write(rows, _seen_from(where.site, own_record)))
@@ -99,6 +105,33 @@ def _landings(wheel: Wheel, where: Folders) -> tuple[Sequence[Landing], Sequence
     if faults:
         raise ArchiveError(wheel.filename, faults)
     return kept, replaced
+
+
+def _launchers(wheel: Wheel, where: Folders) -> dict[str, scripts.Script]:
+    """Return the commands that the wheel asks for by the paths of their files."""
+    return {f"{where.scripts}/{command.name}": command for command in wheel.scripts}
+
+
+def _left_out(
+    wheel: Wheel, archive: Archive, landings: Sequence[Landing], where: Folders, rules: Rules
+) -> dict[str, str]:
+    """Return the files that are left out, by path, each with the reason that reports name."""
+    never = {
+        landing.path: reason
+        for landing in landings
+        if (reason := scheme.reason_to_drop(landing.path, where.site, wheel.dist_info))
+    }
+    members = {landing.path: landing.member for landing in landings if landing.path not in never}
+
+    def source(path: str) -> bytes:
+        content = b""
+        for chunk in archive.chunks(members[path]):
+            content += chunk
+            if len(content) >= _LONGEST_SOURCE:
+                break
+        return content
+
+    return never | decide(rules, wheel.name, where.site, [*members, *_launchers(wheel, where)], source)
 
 
 def _script(archive: Archive, landing: Landing, target: Target) -> bytes | None:

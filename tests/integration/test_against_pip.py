@@ -99,7 +99,7 @@ def test_a_layer_holds_what_pip_installs(case: Case, workshop: Workshop) -> None
     on = target(case.runtime, case.arch)
     folder = workshop.folder / case.name
     layers = {name: roots.split() for name, roots in SETS[case.set].items()}
-    project = write_project(folder, layers, on, sdk=case.sdk)
+    project = write_project(folder, layers, on, sdk=case.sdk, slim=False)
     built = workshop.layerkit("build", project)["targets"][0]
     planned = workshop.layerkit("plan", project)["targets"][0]
     manifest = json.loads(project.joinpath(built["manifest"]).read_text())
@@ -120,7 +120,7 @@ def test_a_layer_holds_what_pip_installs(case: Case, workshop: Workshop) -> None
 def small(workshop: Workshop) -> tuple[Path, list[str], Laid]:
     """Give the zip of a small layer, the names of its packages, and what pip lays down for them."""
     folder = workshop.folder / "small"
-    project = write_project(folder, {"small": ["pygments", "pyyaml"]}, SMALL)
+    project = write_project(folder, {"small": ["pygments", "pyyaml"]}, SMALL, slim=False)
     (built,) = workshop.layerkit("build", project)["targets"]
     names = ["pygments", "pyyaml"]
     locked = locked_packages(project, SMALL)

@@ -67,6 +67,7 @@ class Rules:
         return tuple(text for name, patterns in self.keep if name == package for text in patterns)
 
 
+@cache
 def rules(slim: Slimming, services: tuple[str, ...] | None) -> Rules:
     """Return the rules of a project; ConfigError for a row that is switched and not in the table."""
     if not slim.enabled:
