@@ -11,6 +11,7 @@ import pytest
 from layerkit.errors import ConfigError, LayerkitError, StorageError
 from layerkit.layer.manifest import (
     Brought,
+    Effect,
     Layer,
     LeftOut,
     LockRef,
@@ -55,6 +56,7 @@ def layer(name: str) -> Layer:
         licence=None,
         modules=("demo",),
         why=("api", "demo"),
+        effects=(Effect(rule="headers", files=3, bytes=-400),),
     )
     return Layer(name=name, zip=zip_file(f"py312-x-1-{name}.zip"), packages=(package,), beneath=("base",))
 

@@ -110,7 +110,7 @@ def test_manifest_and_its_values_have_the_same_fields() -> None:
             compare(hint, described["properties"][name])
 
     compare(Manifest, found)
-    assert len(set(compared)) == 13
+    assert len(set(compared)) == 14
 
 
 def test_manifest_of_a_build(built: small.Small) -> None:

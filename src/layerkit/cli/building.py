@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from layerkit.cli.console import print_json
 from layerkit.cli.options import opened, project_options
+
+if TYPE_CHECKING:
+    from layerkit.build import Built
 
 
 @click.command()
@@ -15,7 +18,8 @@ from layerkit.cli.options import opened, project_options
 @click.option(
     "--locked", is_flag=True, help="Fail when a lock is missing or not current, instead of renewing it."
 )
-def build(*, as_json: bool, locked: bool, **options: Any) -> None:
+@click.option("--explain-size", is_flag=True, help="Show per package what slimming and other steps did.")
+def build(*, as_json: bool, locked: bool, explain_size: bool, **options: Any) -> None:
     """Build the layers of PROJECT: lock, fetch, compose, check.
 
     Prints the paths of the zips. What is unchanged is not built again.
@@ -27,12 +31,25 @@ def build(*, as_json: bool, locked: bool, **options: Any) -> None:
     with session.engines:
         built = [build_target(session, target, locked=locked) for target in session.targets]
     if as_json:
-        print_json("build", {"targets": [one.as_json() for one in built]})
+        print_json("build", {"targets": [one.as_json() | _sizes(one, asked=explain_size) for one in built]})
         return
     for one in built:
         show_build(one.manifest, session.talk, unchanged=one.unchanged, engine=one.engine.as_json())
+        if explain_size:
+            from layerkit.report.sizes import show_sizes
+
+            show_sizes(one.manifest)
         for path in one.paths():
             click.echo(path)
+
+
+def _sizes(built: Built, *, asked: bool) -> dict[str, Any]:
+    """Return what a target's entry in the JSON says of sizes."""
+    if not asked:
+        return {}
+    from layerkit.report.sizes import sizes_json
+
+    return {"sizes": sizes_json(built.manifest)}
 
 
 @click.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from layerkit import __version__
 from layerkit.layer.manifest import (
     Brought,
+    Effect,
     Layer,
     LeftOut,
     LockRef,
@@ -126,7 +127,14 @@ def _package(wheel: PreparedWheel, filename: str, why: tuple[str, ...]) -> Packa
         licence=wheel.licence,
         modules=wheel.modules,
         why=why,
+        effects=_effects(wheel),
     )
+
+
+def _effects(wheel: PreparedWheel) -> tuple[Effect, ...]:
+    """Return what preparing did to the wheel, by rule."""
+    left_out = sorted(wheel.dropped.items())
+    return tuple(Effect(rule=rule, files=one.count, bytes=-one.bytes) for rule, one in left_out)
 
 
 def _zip(path: Path, sha256: str, size: int, unzipped: int, entries: int) -> ZipFile:

@@ -85,6 +85,19 @@ class WheelFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What one rule or step of preparing did to the files of a wheel.
+
+    `rule` names a row of slimming, or a step; `bytes` is what the package grew by unzipped, negative
+    where it shrank.
+    """
+
+    rule: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """A package in a layer; sizes in bytes. `why` leads from a root of the project to the package."""
 
@@ -96,6 +109,7 @@ class Package:
     licence: str | None
     modules: tuple[str, ...]
     why: tuple[str, ...]
+    effects: tuple[Effect, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
