@@ -111,7 +111,7 @@ def _keep_out_of_git(folder: Path) -> None:
     """Let version control see the locks alone: all else beside them is this machine's."""
     ignore = folder / ".gitignore"
     if not ignore.exists():
-        write_bytes(ignore, b"/*.state.json\n/*.busy\n/wheels/\n/.gitignore\n")
+        write_bytes(ignore, b"/*.state.json\n/*.busy\n/logs/\n/wheels/\n/.gitignore\n")
 
 
 def _settings(project: Project) -> str:

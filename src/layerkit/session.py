@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from layerkit.container.building import Builder
     from layerkit.fetch.download import Progress
     from layerkit.lock import Lock, LockedPackage, WheelRef
+    from layerkit.lock.sources import BuiltWheel, Sources
+    from layerkit.lock.uv import Candidate
     from layerkit.project import Overrides, Project
     from layerkit.target import Target
 
@@ -122,9 +125,46 @@ def lock_target(session: Session, target: Target, *, upgrade: Sequence[str] = ()
         session.store,
         lambda wheels: fetch_wheels(session, wheels),
         built=_built_folders(session, target),
+        sources=_sources(session, target),
         upgrade=upgrade,
         offline=session.offline,
     )
+
+
+def _sources(session: Session, target: Target) -> Sources:
+    """Return what builds from source: the packages that the project names, and others that have to be.
+
+    The others are built only where that is allowed and there is an engine.
+    """
+    from layerkit.container.engine import present
+    from layerkit.lock.sources import Sources
+
+    rule = session.engines.rule
+    may_add = rule == "docker" or (rule == "auto" and present())
+    return Sources(session.project.containers.build, _builder(session, target), may_add=may_add)
+
+
+def _builder(session: Session, target: Target) -> Callable[[Candidate], BuiltWheel]:
+    """Return what builds one candidate; nothing of containers is imported before it is called."""
+    made: list[Builder] = []
+
+    def build(candidate: Candidate) -> BuiltWheel:
+        from layerkit.container.building import Bench, Builder
+
+        if not made:
+            bench = Bench(
+                project=session.project,
+                target=target,
+                store=session.store,
+                need=lambda why: session.engines.need(target.key, why),
+                fetch=lambda files: fetch_wheels(session, files),
+                talk=session.talk,
+                offline=session.offline,
+            )
+            made.append(Builder(bench))
+        return made[0](candidate)
+
+    return build
 
 
 def _built_folders(session: Session, target: Target) -> dict[Path, Path]:

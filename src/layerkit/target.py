@@ -136,6 +136,15 @@ def sdk_set() -> frozenset[str]:
     return frozenset(facts()["sdk_set"]["value"])
 
 
+def present_libraries(runtime: str) -> frozenset[str]:
+    """Return the sonames of the shared libraries that are known to be on a managed runtime.
+
+    One that is not among them may be there all the same: nobody could say.
+    """
+    known = facts()["libraries"]
+    return frozenset((*known["glibc"]["value"], *known[facts()["runtimes"][runtime]["os"]]["present"]))
+
+
 def runtimes() -> tuple[str, ...]:
     """Return the names of the runtimes that facts are known of, the oldest first."""
     return tuple(facts()["runtimes"])

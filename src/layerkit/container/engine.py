@@ -171,16 +171,22 @@ def failure(error: Exception, doing: str, where: str) -> EngineError:
     """Return the error for what went wrong between us and the engine while `doing` something."""
     said = _said(error)
     if any(sign in said.lower() for sign in _FULL):
-        fix = "free some space there: `docker system df` shows what takes it, `docker system prune` frees it"
-        return EngineError(
-            f"no room is left on the engine's disk while {doing}: {said}", where=where, fix=fix
-        )
+        return full(f"while {doing}: {said}", where)
     if getattr(error, "response", None) is not None:
         return EngineError(f"the engine failed while {doing}: {said}", where=where)
     return EngineError(
         f"the engine went away while {doing} ({said})",
         where=where,
         fix="start it again, and run the same command; what was finished is kept",
+    )
+
+
+def full(what: str, where: str) -> EngineError:
+    """Return the error for an engine whose disk is full."""
+    return EngineError(
+        f"no room is left on the engine's disk {what}",
+        where=where,
+        fix="free some space there: `docker system df` shows what takes it, `docker system prune` frees it",
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from layerkit.errors import NetworkError, WheelError
-from layerkit.fetch.answers import KIND, RELOCK, SUFFIX, Body, Downloadable
+from layerkit.fetch.answers import KIND, RELOCK, SOURCES, SUFFIX, Body, Downloadable, shelf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layerkit.fetch.download import Progress
     from layerkit.store import Store
 
-__all__ = ["KIND", "SUFFIX", "Downloadable", "fetch"]
+__all__ = ["KIND", "SOURCES", "SUFFIX", "Downloadable", "fetch"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
@@ -47,7 +47,7 @@ def fetch(
     progress: Progress | None = None,
     offline: bool = False,
 ) -> None:
-    """Put every wheel that is not there yet into the store.
+    """Put every wheel, and every source archive, that is not there yet into the store.
 
     Raises NetworkError when one cannot be had, WheelError when one is not what the lock says, and
     StorageError when the store cannot take it. After any of these, and after Ctrl-C, all downloads
@@ -75,7 +75,8 @@ def fetch(
 def _present(ref: Downloadable, store: Store) -> bool:
     if not _SHA256.fullmatch(ref.sha256):
         raise WheelError("the lock has no sha256 for this wheel", where=ref.filename, fix=RELOCK)
-    return store.find(KIND, ref.sha256, SUFFIX, size=ref.size) is not None
+    kind, suffix = shelf(ref)
+    return store.find(kind, ref.sha256, suffix, size=ref.size) is not None
 
 
 def _local(ref: Downloadable) -> str | None:
@@ -99,7 +100,8 @@ def _offline_error(refs: Sequence[Downloadable]) -> NetworkError:
 
 def _copy(ref: Downloadable, path: str, store: Store) -> None:
     """Copy a local wheel in; the bytes that are hashed are the bytes that are kept."""
-    with store.publish(KIND, ref.sha256, SUFFIX) as temporary:
+    kind, suffix = shelf(ref)
+    with store.publish(kind, ref.sha256, suffix) as temporary:
         body = Body(ref)
         try:
             source = open(path, "rb")  # noqa: SIM115, PTH123 - closed below; its error is told apart

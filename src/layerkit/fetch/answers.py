@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 KIND = "wheels"
 SUFFIX = ".whl"
+SOURCES = "sdists"
+_SOURCE_ENDINGS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 RELOCK = "If the new file is the one you want, renew the lock: layerkit lock"
 GONE = frozenset({404, 410})
 _OK = 200
@@ -27,11 +29,11 @@ _PROXY_REFUSED = 407
 
 
 class Downloadable(Protocol):
-    """What is known of a wheel; a WheelRef of a lock is one. `size` counts bytes."""
+    """What is known of a wheel or a source archive; a WheelRef is one. `size` counts bytes."""
 
     @property
     def filename(self) -> str:
-        """The wheel's file name."""
+        """The file's name."""
 
     @property
     def sha256(self) -> str:
@@ -48,6 +50,11 @@ class Downloadable(Protocol):
     @property
     def path(self) -> str | None:
         """Where it lies on this machine; comes before `url`."""
+
+
+def shelf(ref: Downloadable) -> tuple[str, str]:
+    """Return the kind and the suffix by which the store knows a file: those of wheels, or of sources."""
+    return (SOURCES, "") if ref.filename.endswith(_SOURCE_ENDINGS) else (KIND, SUFFIX)
 
 
 class AgainError(Exception):

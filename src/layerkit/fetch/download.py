@@ -10,14 +10,13 @@ from typing import IO, TYPE_CHECKING, Protocol
 from layerkit.errors import NetworkError, WheelError
 from layerkit.fetch.answers import (
     GONE,
-    KIND,
     RELOCK,
-    SUFFIX,
     AgainError,
     Body,
     RefusedError,
     look_at_status,
     refusal,
+    shelf,
     unavailable,
 )
 from layerkit.fetch.credentials import Realm
@@ -152,9 +151,10 @@ class _Downloads:
             raise WheelError("the lock has no address for this wheel", where=ref.filename, fix=RELOCK)
         if Realm.of(ref.url) is None:
             raise not_an_address(ref.url)
-        with self._store.lock(KIND, ref.sha256):
+        kind, suffix = shelf(ref)
+        with self._store.lock(kind, ref.sha256):
             self._go_on()
-            if self._store.find(KIND, ref.sha256, SUFFIX, size=ref.size) is not None:
+            if self._store.find(kind, ref.sha256, suffix, size=ref.size) is not None:
                 self._advance(ref.size or 0)
             else:
                 self._with_credentials(ref, ref.url)
@@ -214,7 +214,7 @@ class _Downloads:
         try:
             self._go_on()  # from here on, the end of the run wakes this thread
             look_at_status(response, ref, url)
-            with self._store.publish(KIND, ref.sha256, SUFFIX) as temporary:
+            with self._store.publish(shelf(ref)[0], ref.sha256, shelf(ref)[1]) as temporary:
                 with temporary.open("wb") as target:
                     self._copy(response, body, target)
                 body.verify(url, complete=response.headers.get("Content-Length") == str(body.count))

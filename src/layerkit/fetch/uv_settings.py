@@ -61,7 +61,7 @@ class Settings:
 
 def read(folder: Path | None, arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Return what holds for a project in `folder` whose files give uv these `arguments`."""
-    found = list(_documents(folder, environment))
+    found = list(documents(folder, environment))
     files = [document for _, document in found]
     options = list(_options(arguments))
     hosts = [value for option, value in options if option in _INSECURE_OPTIONS]
@@ -163,9 +163,7 @@ def _with_named_credentials(index: Index, name: str | None, environment: Mapping
     return Index(url=index.url, user=user or "", password=password, source=source, never=index.never)
 
 
-def _documents(
-    folder: Path | None, environment: Mapping[str, str]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def documents(folder: Path | None, environment: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Give (name for messages, settings) of each configuration file that uv would read."""
     if named := environment.get("UV_CONFIG_FILE"):
         paths = [Path(named)]

@@ -43,6 +43,21 @@ class WheelRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The source archive that a wheel was built from, and what else decided about its bytes.
+
+    `image` is the image's name and `digest` its content, `system` the system packages that were put
+    into it, `tools` what the build itself required, as name==version.
+    """
+
+    sdist: WheelRef
+    image: str
+    digest: str
+    system: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SdkDecision:
     """Where a function finds the AWS SDK: with the runtime, in a layer, or not at all."""
 
@@ -54,12 +69,14 @@ class SdkDecision:
 class LockedPackage:
     """One package of a lock: its wheel, and what it requires on the target.
 
-    `requires` holds the base dependencies and those of the extras that somebody asked for.
+    `requires` holds the base dependencies and those of the extras that somebody asked for. A package
+    with a `source` was built from it: its wheel is in the store, or has to be built again.
     """
 
     name: str
     version: str
     wheel: WheelRef
+    source: Source | None = None
     requires: tuple[Dependency, ...] = ()
 
 
@@ -178,23 +195,44 @@ def write(
 
 
 def _package_table(package: LockedPackage, folder: Path) -> dict[str, Any]:
-    """Return a package as PEP 751 has it; what it requires stands under `tool`."""
-    wheel: dict[str, Any] = {"name": package.wheel.filename}
-    if package.wheel.url:
-        wheel["url"] = package.wheel.url
-    if package.wheel.path:
-        wheel["path"] = Path(os.path.relpath(package.wheel.path, folder)).as_posix()
-    if package.wheel.size is not None:
-        wheel["size"] = package.wheel.size
-    wheel["hashes"] = {"sha256": package.wheel.sha256}
+    """Return a package as PEP 751 has it; what it requires stands under `tool`.
+
+    Of a package that was built the lock names the source archive, as for any other installer; the
+    wheel, which lies nowhere but in the store, stands under `tool` with what it was built in.
+    """
     table: dict[str, Any] = {"name": package.name, "version": package.version}
     names = sorted({need.name for need in package.requires} - {package.name})
     if names:
         table["dependencies"] = [{"name": name} for name in names]
-    table["wheels"] = [wheel]
+    ours: dict[str, Any] = {}
+    if package.source is None:
+        table["wheels"] = [_file_table(package.wheel, folder)]
+    else:
+        table["sdist"] = _file_table(package.source.sdist, folder)
+        ours["built"] = {
+            **_file_table(package.wheel, folder),
+            "image": package.source.image,
+            "digest": package.source.digest,
+            "system": list(package.source.system),
+            "tools": list(package.source.tools),
+        }
     if package.requires:
-        table["tool"] = {"layerkit": {"requires": [_requirement_text(need) for need in package.requires]}}
+        ours["requires"] = [_requirement_text(need) for need in package.requires]
+    if ours:
+        table["tool"] = {"layerkit": ours}
     return table
+
+
+def _file_table(ref: WheelRef, folder: Path) -> dict[str, Any]:
+    """Return a wheel or a source archive as PEP 751 has it."""
+    table: dict[str, Any] = {"name": ref.filename}
+    if ref.url:
+        table["url"] = ref.url
+    if ref.path:
+        table["path"] = Path(os.path.relpath(ref.path, folder)).as_posix()
+    if ref.size is not None:
+        table["size"] = ref.size
+    return {**table, "hashes": {"sha256": ref.sha256}}
 
 
 def _requirement_text(need: Dependency) -> str:
@@ -227,18 +265,37 @@ def _read(text: str, path: Path, target: Target) -> Lock:
 
 def _read_package(table: Mapping[str, Any], folder: Path) -> LockedPackage:
     """Read one package of a lock."""
-    wheel = table["wheels"][0]
-    path = wheel.get("path")
-    ref = WheelRef(
-        filename=wheel["name"],
-        sha256=wheel["hashes"]["sha256"],
-        size=wheel.get("size"),
-        url=wheel.get("url"),
+    ours = table.get("tool", {}).get("layerkit", {})
+    built = ours.get("built")
+    return LockedPackage(
+        name=table["name"],
+        version=table["version"],
+        wheel=_read_file(table["wheels"][0] if built is None else built, folder),
+        source=None if built is None else _read_source(built, _read_file(table["sdist"], folder)),
+        requires=tuple(map(_read_requirement, ours.get("requires", ()))),
+    )
+
+
+def _read_file(table: Mapping[str, Any], folder: Path) -> WheelRef:
+    """Read back what `_file_table` wrote."""
+    path = table.get("path")
+    return WheelRef(
+        filename=table["name"],
+        sha256=table["hashes"]["sha256"],
+        size=table.get("size"),
+        url=table.get("url"),
         path=os.path.normpath(folder / path) if path else None,
     )
-    needs = table.get("tool", {}).get("layerkit", {}).get("requires", ())
-    return LockedPackage(
-        name=table["name"], version=table["version"], wheel=ref, requires=tuple(map(_read_requirement, needs))
+
+
+def _read_source(built: Mapping[str, Any], sdist: WheelRef) -> Source:
+    """Read what a wheel was built from and in."""
+    return Source(
+        sdist=sdist,
+        image=built["image"],
+        digest=built["digest"],
+        system=tuple(built["system"]),
+        tools=tuple(built["tools"]),
     )
 
 

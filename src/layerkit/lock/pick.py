@@ -41,7 +41,10 @@ def pick(candidate: Candidate, target: Target) -> LockedPackage:
             fix=f"the newest tag that fits is {target.tags()[0]}",
         )
     return LockedPackage(
-        name=candidate.name, version=candidate.version, wheel=min(ranked, key=lambda r: r[:2])[2]
+        name=candidate.name,
+        version=candidate.version,
+        wheel=min(ranked, key=lambda r: r[:2])[2],
+        source=candidate.source,
     )
 
 
@@ -63,7 +66,10 @@ def verify_hashes(
     pins: Mapping[str, Pin],
     source: str | None,
 ) -> None:
-    """Refuse wheels that the project's own hashes do not admit, all of them in one error."""
+    """Refuse wheels that the project's own hashes do not admit, all of them in one error.
+
+    Of a package that was built here, the hash is the one of its source archive.
+    """
     allowed: dict[str, tuple[frozenset[str], str]] = {}
     for pin in pins.values():
         if pin.hashes:
@@ -71,13 +77,13 @@ def verify_hashes(
     for root in roots:
         if root.hashes:
             allowed[root.name] = (frozenset(root.hashes), root.origin)
+    files = {package: package.source.sdist if package.source else package.wheel for package in packages}
     wrong = [
-        f"{package.wheel.filename} has sha256:{package.wheel.sha256},"
-        f" which {allowed[package.name][1]} does not allow"
-        for package in packages
+        f"{file.filename} has sha256:{file.sha256}, which {allowed[package.name][1]} does not allow"
+        for package, file in files.items()
         if package.name in allowed
         and _pinned_version(package, pins)
-        and f"sha256:{package.wheel.sha256}" not in allowed[package.name][0]
+        and f"sha256:{file.sha256}" not in allowed[package.name][0]
     ]
     if wrong:
         raise ResolutionError(

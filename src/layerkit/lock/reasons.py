@@ -64,7 +64,11 @@ def older(
     needs = [need for package in packages for need in package.requires] + [
         _as_dependency(one) for one in bounds
     ]
-    free = {p.name: p.version for p in packages if p.wheel.path is None and p.name not in pins}
+    free = {
+        p.name: p.version
+        for p in packages
+        if p.wheel.path is None and p.source is None and p.name not in pins
+    }
     unbuilt = uv.unbuilt(free, arguments)
     for name, newest in sorted(unbuilt.items()):
         try:

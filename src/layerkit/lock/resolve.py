@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerkit.lock import Lock, LockedPackage, WheelRef
+    from layerkit.lock.sources import Sources
     from layerkit.metadata import Dependency
     from layerkit.project import Pin, Project, Requirement
     from layerkit.store import Store
@@ -30,16 +31,18 @@ def resolve(
     fetch: Callable[[Sequence[WheelRef]], None],
     *,
     built: Mapping[Path, Path],
+    sources: Sources | None = None,
     upgrade: Sequence[str] = (),
     offline: bool = False,
 ) -> Lock:
     """Resolve the project for the target, fetch the wheels, and write the lock.
 
-    `built` says which wheel each local folder was built into, `upgrade` names packages whose
+    `built` says which wheel each local folder was built into, `sources` what is built from its source
+    archive; without that only wheels count. `upgrade` names packages whose
     locked versions may move (`*`: all). Versions of an earlier lock are kept where they fit.
     Raises ResolutionError, which for a missing wheel names the tags that exist.
     """
-    uv = Uv(target, store, project.root, offline=offline)
+    uv = Uv(target, store, project.root, sources=sources, offline=offline)
     roots = tuple(root for root in locks.roots(project) if _applies(root.marker, target))
     pins = _pins(project, target)
     question = _question(project, target, roots, pins, built, upgrade)

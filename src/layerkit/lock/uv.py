@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from layerkit.errors import LayerkitError, NetworkError, ResolutionError, StorageError
-from layerkit.lock import WheelRef
+from layerkit.lock import Source, WheelRef
 from layerkit.redaction import redact, strip_credentials
 from layerkit.target import runtimes
 from layerkit.toml import parse
@@ -28,6 +29,7 @@ from layerkit.toml import parse
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from layerkit.lock.sources import KnownSources, Sources
     from layerkit.store import Store
     from layerkit.target import Target
 
@@ -43,17 +45,23 @@ _NETWORK_SIGNS = (
 _OFFLINE_SIGNS = ("network was disabled", "not found in the cache")
 _FIRST_LINES, _LAST_LINES = 8, 12
 _UNSATISFIABLE = "No solution found"
+_UNBUILT = re.compile(r"hint: Wheels are required for `([A-Za-z0-9._-]+)`")
 # An index that wants other credentials is for uv one that does not have the package.
 _UNKNOWN_USER = "due to a lack of valid authentication credentials"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A version that uv chose, with the wheels of it that it names."""
+    """A version that uv chose, with the wheels of it that it names, or its source archive.
+
+    `source` is set once a wheel has been built of it, which is then the only one.
+    """
 
     name: str
     version: str
     wheels: tuple[WheelRef, ...]
+    sdist: WheelRef | None = None
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,25 +80,42 @@ class Question:
 
 
 class UnsatisfiableError(ResolutionError):
-    """uv proved that no set of versions fits; `what` holds its reasoning."""
+    """uv proved that no set of versions fits; `what` holds its reasoning.
+
+    `unbuilt` names the packages among them that have source archives and no wheel that fits.
+    """
+
+    unbuilt: tuple[str, ...] = ()
 
 
 class Uv:
     """uv, asked on behalf of one target from one project's folder."""
 
-    def __init__(self, target: Target, store: Store, folder: Path, *, offline: bool = False) -> None:
-        """Keep whom to ask for; nothing is run yet."""
+    def __init__(
+        self,
+        target: Target,
+        store: Store,
+        folder: Path,
+        *,
+        sources: Sources | None = None,
+        offline: bool = False,
+    ) -> None:
+        """Keep whom to ask for; nothing is run yet. Without `sources` only wheels count."""
         self.target = target
         self._store = store
         self._folder = folder
+        self._sources = sources
         self._offline = offline
 
     def resolve(self, question: Question) -> tuple[Candidate, ...]:
         """Return the chosen versions in name order, each with its best wheel for the target.
 
-        Raises UnsatisfiableError when no versions fit, NetworkError when an index cannot be had.
+        What has to be built is built on the way. Raises UnsatisfiableError when no versions fit,
+        NetworkError when an index cannot be had.
         """
-        return self._compile(question, ())
+        if self._sources is None:
+            return self._compile(question, ())
+        return self._sources.resolve(lambda known: self._compile(question, (), known))
 
     def unbuilt(self, versions: Mapping[str, str], arguments: Sequence[str]) -> dict[str, str]:
         """Return, of the packages in `versions`, those whose newest version has no wheel that fits.
@@ -129,14 +154,20 @@ class Uv:
         except (UnsatisfiableError, IndexError):
             return None
 
-    def _compile(self, question: Question, more: Sequence[str]) -> tuple[Candidate, ...]:
+    def _compile(
+        self, question: Question, more: Sequence[str], known: KnownSources | None = None
+    ) -> tuple[Candidate, ...]:
         """Write the question down, run uv on it and read its lock."""
         with tempfile.TemporaryDirectory(prefix="layerkit-") as name:
             folder = Path(name)
             answer = folder / "pylock.toml"
             if question.preferences is not None:
                 answer.write_text(question.preferences, encoding="utf-8")
-            _run(self._command(question, folder, answer, more), self._folder)
+            environment = {}
+            if known is not None and known.names:
+                more = (*more, *known.arguments())
+                environment["UV_CONFIG_FILE"] = known.write(folder / "uv.toml", self._folder)
+            _run(self._command(question, folder, answer, more), self._folder, environment)
             return _candidates(answer.read_text(encoding="utf-8"), folder)
 
     def _command(self, question: Question, folder: Path, answer: Path, more: Sequence[str]) -> list[str]:
@@ -243,11 +274,11 @@ def _pretend_installed(folder: Path, name: str, version: str) -> None:
     (info / "RECORD").write_text("", encoding="utf-8")
 
 
-def _run(command: list[str], folder: Path) -> str:
+def _run(command: list[str], folder: Path, more: Mapping[str, str] | None = None) -> str:
     """Run uv, return what it printed and turn its failures into ours."""
     import subprocess
 
-    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", **(more or {})}
     try:
         done = subprocess.run(  # noqa: S603
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
@@ -262,6 +293,7 @@ def _run(command: list[str], folder: Path) -> str:
 def _failure(text: str) -> LayerkitError:
     """Return the error that uv's words amount to."""
     said = redact(text).strip().removeprefix("error: ")
+    unbuilt = tuple(dict.fromkeys(_UNBUILT.findall(said)))
     unfit = ("hint: Wheels are required", "warning:")
     said = "\n".join(line for line in said.splitlines() if not line.startswith(unfit)).strip()
     said = _shortened(said)
@@ -271,7 +303,9 @@ def _failure(text: str) -> LayerkitError:
         )
         return NetworkError(said, fix=fix)
     if _UNSATISFIABLE in said and not any(sign in said for sign in _OFFLINE_SIGNS):
-        return UnsatisfiableError(said)
+        error = UnsatisfiableError(said)
+        error.unbuilt = unbuilt
+        return error
     if any(sign in said for sign in (*_NETWORK_SIGNS, *_OFFLINE_SIGNS)):
         return NetworkError(said, fix="look at the network, the proxy and the index settings that uv uses")
     return ResolutionError(said)
@@ -296,7 +330,12 @@ def _candidates(text: str, folder: Path) -> tuple[Candidate, ...]:
     """Read uv's PEP 751 lock; relative paths in it start at `folder`."""
     packages = parse(text).get("packages", [])
     read = (
-        Candidate(name=package["name"], version=package.get("version", ""), wheels=_wheels(package, folder))
+        Candidate(
+            name=package["name"],
+            version=package.get("version", ""),
+            wheels=_wheels(package, folder),
+            sdist=_wheel(package["sdist"], folder) if "sdist" in package else None,
+        )
         for package in packages
     )
     return tuple(sorted(read, key=lambda candidate: candidate.name))

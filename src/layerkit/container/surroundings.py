@@ -1,0 +1,71 @@
+"""What programs in a container need of this machine's surroundings: its proxies, its certificates.
+
+The addresses are those of the user's environment. Certificates are laid down as a file; passwords in
+a proxy's address go into the environment of single programs and are told to their log as secrets.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from layerkit.container.tarred import Entry
+from layerkit.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from layerkit.container.room import Room
+
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+# Who reads which: OpenSSL and Python, pip, requests, curl, git. The first that is set counts.
+_CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO")
+_NAME = "layerkit-ca.pem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """The environment for programs that use the network.
+
+    `secrets` are texts in it that no log may show, `certificates` is their path in the container.
+    """
+
+    environment: Mapping[str, str]
+    secrets: tuple[str, ...] = ()
+    certificates: str | None = None
+
+
+def lay_out(room: Room, environment: Mapping[str, str] | None = None) -> Surroundings:
+    """Have in a container what it needs of this machine's environment, and return what programs are given.
+
+    Raises StorageError for a file of certificates that is named and cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    given = {name: value for name in _both_cases(_PROXIES) if (value := environment.get(name))}
+    secrets = tuple(password for value in given.values() if (password := _password(value)))
+    named = next((environment[name] for name in _CERTIFICATES if environment.get(name)), None)
+    if named is None:
+        return Surroundings(environment=given, secrets=secrets)
+    if not Path(named).is_file():
+        raise StorageError("the file of certificates is not there", where=named)
+    room.put("/", [Entry(name=_NAME, path=Path(named))])
+    certificates = f"/{_NAME}"
+    given |= dict.fromkeys(_CERTIFICATES, certificates)
+    return Surroundings(environment=given, secrets=secrets, certificates=certificates)
+
+
+def _both_cases(names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        yield name
+        yield name.upper()
+
+
+def _password(address: str) -> str | None:
+    """Return the password in an address, as it stands there."""
+    try:
+        return urlsplit(address).password
+    except ValueError:
+        return None
