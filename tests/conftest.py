@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aws import REGION, Cloud
 from layerkit.store import Store
 from loopback import Loopback
 
@@ -42,3 +45,43 @@ def index(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv("UV_NO_CONFIG", "1")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
         yield server
+
+
+@cache
+def _loader(_path: str | None = None) -> object:
+    from botocore.loaders import Loader
+
+    return Loader()
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> Iterator[Cloud]:
+    """Start one moto server with its front for all tests of this process."""
+    with Cloud.start() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(aws_server: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """Give an AWS with nothing in it, which is also the one that boto3 speaks with, without long waits."""
+    aws_server.reset()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    settings = {
+        "AWS_ENDPOINT_URL": aws_server.url,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "AKIDTESTTESTTEST0000",
+        "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
+        "AWS_CONFIG_FILE": str(tmp_path / "aws-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "aws-credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    # Reading AWS's models is most of a short command; the tests read them once.
+    monkeypatch.setattr("botocore.session.create_loader", _loader)
+    monkeypatch.setattr("layerkit.publish.calls.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("layerkit.publish.functions.LOOK", 0.01)
+    return aws_server

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from layerkit import errors
+from layerkit.cli.publishing import publish
 from layerkit.errors import LayerkitError
 from layerkit.lock.uv import uv_binary
-from layerkit.project import config
+from layerkit.project import config, publishing
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +31,16 @@ def test_every_key_of_the_configuration_is_documented() -> None:
     assert sorted(rows) == sorted(config._KEYS)
 
 
+def test_every_option_and_key_of_publishing_is_documented() -> None:
+    text = (ROOT / "docs" / "publishing.md").read_text()
+    keys = set(
+        re.findall(r"`([a-z0-9-]+)`", "".join(re.findall(r"^\| `--[^|]+\| ([^|]*)\|", text, re.MULTILINE)))
+    )
+    assert keys == set(publishing.KEYS)
+    options = {name for one in publish.params for name in one.opts if name.startswith("--")}
+    assert options - set(re.findall(r"--[a-z0-9-]+", text)) == {"--json", "--quiet"}
+
+
 def test_the_commands_of_the_readme_are_there() -> None:
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
@@ -37,7 +48,9 @@ def test_the_commands_of_the_readme_are_there() -> None:
     assert {"layers", "test", "lint", "bench", "help"} <= targets
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/inputs.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/inputs.md", "docs/publishing.md"]
+)
 def test_links_and_paths_in_documents_lead_somewhere(name: str) -> None:
     document = ROOT / name
     text = document.read_text()

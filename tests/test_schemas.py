@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-COMMANDS = ("build", "cache", "check", "error", "lock", "plan", "runtimes", "tree")
 USE = Use(asked="auto", used="wheels", reason="nothing here needs Docker")
+COMMANDS = ("build", "cache", "check", "error", "lock", "plan", "publish", "runtimes", "tree")
+FILES = ("manifest", "published")
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +59,13 @@ def subschemas(value: Any) -> Iterator[dict[str, Any]]:
             yield from subschemas(inner)
 
 
-def test_there_is_one_for_the_manifest_and_for_every_command() -> None:
-    assert names() == tuple(sorted((*COMMANDS, "manifest")))
+def test_there_is_one_for_every_command_and_for_the_files_that_stay() -> None:
+    assert names() == tuple(sorted((*COMMANDS, *FILES)))
     with pytest.raises(KeyError):
         schema("../manifest")
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "manifest"])
+@pytest.mark.parametrize("name", [*COMMANDS, *FILES])
 def test_each_is_a_schema_that_lets_nothing_unknown_pass(name: str) -> None:
     found = schema(name)
     jsonschema.Draft202012Validator.check_schema(found)
@@ -76,7 +77,7 @@ def test_each_is_a_schema_that_lets_nothing_unknown_pass(name: str) -> None:
         assert set(inner["required"]) <= set(inner["properties"]), inner
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "manifest"])
+@pytest.mark.parametrize("name", [*COMMANDS, *FILES])
 def test_each_refers_to_all_of_its_definitions_and_to_no_other(name: str) -> None:
     found = schema(name)
     text = json.dumps(found)
@@ -165,7 +166,7 @@ def test_error() -> None:
     kinds = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and kind is not errors.LayerkitError
     ]
-    assert len(kinds) == 10
+    assert len(kinds) == 11
     for kind in kinds:
         check("error", kind("it broke").as_json())
         check("error", kind("it broke", where="here", fix="mend it").as_json())

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from layerkit.errors import ConfigError
 from layerkit.layer import standing
 from layerkit.output import alone, write_bytes
 from layerkit.session import fetch_wheels, lock_target, own_package
@@ -105,6 +106,16 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
 def manifest_path(project: Project, target: Target) -> Path:
     """Return where the manifest of a target lies; its zips lie beside it and begin with its name."""
     return project.output / target.key / f"{target.short}-{project.name}-{project.version}.json"
+
+
+def read_built(project: Project, target: Target) -> tuple[Path, Manifest]:
+    """Return the manifest of a target's last build, and where it lies. Raises ConfigError without one."""
+    from layerkit.layer.manifest import read
+
+    path = manifest_path(project, target)
+    if not path.exists():
+        raise ConfigError("nothing was built for this target", where=str(path), fix="run `layerkit build`")
+    return path, read(path)
 
 
 def _keep_out_of_git(folder: Path) -> None:

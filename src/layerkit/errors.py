@@ -97,3 +97,9 @@ class EngineError(LayerkitError):
     """The container engine is not there, refuses, or failed; or an image cannot be had or run."""
 
     exit_code = 11
+
+
+class AwsError(LayerkitError):
+    """AWS refused, could not be reached, or has something other than what was asked for."""
+
+    exit_code = 12

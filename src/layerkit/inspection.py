@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from layerkit import lock as locks
-from layerkit.build import manifest_path, planned
-from layerkit.errors import ConfigError, UsageError
+from layerkit.build import planned, read_built
+from layerkit.errors import UsageError
 from layerkit.lock.sdk import SDK_CORE
 from layerkit.session import chosen_runtimes, fetch_wheels, lock_target, own_package
 from layerkit.target import target as make_target
@@ -23,12 +23,8 @@ if TYPE_CHECKING:
 def check_built(session: Session, target: Target) -> list[tuple[str, Report]]:
     """Open the zips of the target's last build again and check every stack; return (stack, report) pairs."""
     from layerkit.check import brought, check_zips
-    from layerkit.layer.manifest import read
 
-    path = manifest_path(session.project, target)
-    if not path.exists():
-        raise ConfigError("nothing was built for this target", where=str(path), fix="run `layerkit build`")
-    manifest = read(path)
+    path, manifest = read_built(session.project, target)
     lock = locks.current(session.project, target)
     absent = {one.name: one.reason for one in manifest.left_out}
     files = {layer.name: path.parent / layer.zip.file for layer in manifest.layers}

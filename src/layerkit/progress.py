@@ -1,4 +1,4 @@
-"""How far the downloads are: a bar on a terminal, one line elsewhere, nothing when quiet."""
+"""How far downloads and uploads are: a bar on a terminal, one line elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from layerkit.fetch.download import Progress
 
 
-def progress(*, quiet: bool) -> Progress:
-    """Return who shows the downloads, as stderr can take it."""
+def progress(*, quiet: bool, doing: str = "downloading", what: str = "wheel") -> Progress:
+    """Return who shows what is under way, as stderr can take it."""
     if quiet:
         return _Quiet()
-    return _Terminal() if sys.stderr.isatty() else _Lines()
+    return _Terminal(doing, what) if sys.stderr.isatty() else _Lines(doing, what)
 
 
 class _Quiet:
@@ -33,21 +33,26 @@ class _Quiet:
 
 
 class _Lines(_Quiet):
-    """Says once what is downloaded: logs of CI jobs have no room for bars."""
+    """Says once what is under way: logs of CI jobs have no room for bars."""
+
+    def __init__(self, doing: str, what: str) -> None:
+        """Keep the words for it."""
+        self._doing, self._what = doing, what
 
     def start(self, total_bytes: int | None, count: int) -> None:
-        """Say how many wheels will come."""
+        """Say how many there are."""
         from layerkit.report import human
 
         size = f", {human(total_bytes)}" if total_bytes else ""
-        sys.stderr.write(f"{_words(count)}{size}\n")
+        sys.stderr.write(f"{_words(self._doing, count, self._what)}{size}\n")
 
 
 class _Terminal:
-    """A bar of rich, gone when the downloads are done."""
+    """A bar of rich, gone when all is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str, what: str) -> None:
         """Draw nothing before there is something to wait for."""
+        self._doing, self._what = doing, what
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
@@ -58,7 +63,7 @@ class _Terminal:
 
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task(_words(count), total=total_bytes)
+        self._task = self._bar.add_task(_words(self._doing, count, self._what), total=total_bytes)
         self._bar.start()
 
     def advance(self, count: int) -> None:
@@ -72,5 +77,5 @@ class _Terminal:
             self._bar.stop()
 
 
-def _words(count: int) -> str:
-    return f"downloading {count} {'wheel' if count == 1 else 'wheels'}"
+def _words(doing: str, count: int, what: str) -> str:
+    return f"{doing} {count} {what if count == 1 else f'{what}s'}"

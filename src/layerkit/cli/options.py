@@ -15,6 +15,28 @@ if TYPE_CHECKING:
 Command = Any
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+_PATH = click.Path(path_type=Path)
+_TARGETS = (
+    click.option("--runtime", "-r", multiple=True, metavar="NAME", help="py312, 3.12, python3.12 or all."),
+    click.option("--arch", "-a", multiple=True, metavar="ARCH", help="x86_64 or arm64."),
+)
+_RESOLVING = (
+    click.option("--sdk", type=click.Choice(["auto", "runtime", "bundle"]), help="Where the AWS SDK is."),
+    click.option("--sdk-version", metavar="VERSION", help="The version of boto3 that the runtime brings."),
+    click.option("--layout", type=click.Choice(["versioned", "flat"]), help="With pythonX.Y or without."),
+)
+_FILES = (
+    click.option("--output", "-o", type=_PATH, help="Folder for the zips; dist/layers by default."),
+    click.option("--name", metavar="NAME", help="Name of the project in file names."),
+    click.option("--project-version", metavar="VERSION", help="Version of the project in file names."),
+)
+_ENGINE = click.option(
+    "--engine",
+    type=click.Choice(["auto", "docker", "wheels"]),
+    help="docker: all inside images; wheels: never; auto: what only Docker can do.",
+)
+_OFFLINE = click.option("--offline", is_flag=True, help="Use what is in the store; ask no index.")
+_TALK = (json_option, click.option("--quiet", "-q", is_flag=True, help="Print errors only."))
 
 
 def project_options(command: Command) -> Command:
@@ -24,36 +46,23 @@ def project_options(command: Command) -> Command:
 
 def session_options(command: Command) -> Command:
     """Add the options of the commands that read a project."""
-    path = click.Path(path_type=Path)
-    options = [
-        click.option(
-            "--runtime", "-r", multiple=True, metavar="NAME", help="py312, 3.12, python3.12 or all."
-        ),
-        click.option("--arch", "-a", multiple=True, metavar="ARCH", help="x86_64 or arm64."),
-        click.option("--sdk", type=click.Choice(["auto", "runtime", "bundle"]), help="Where the AWS SDK is."),
-        click.option(
-            "--sdk-version", metavar="VERSION", help="The version of boto3 that the runtime brings."
-        ),
-        click.option("--layout", type=click.Choice(["versioned", "flat"]), help="With pythonX.Y or without."),
-        click.option("--output", "-o", type=path, help="Folder for the zips; dist/layers by default."),
-        click.option("--name", metavar="NAME", help="Name of the project in file names."),
-        click.option("--project-version", metavar="VERSION", help="Version of the project in file names."),
-        click.option(
-            "--engine",
-            type=click.Choice(["auto", "docker", "wheels"]),
-            help="docker: all inside images; wheels: never; auto: what only Docker can do.",
-        ),
-        click.option("--offline", is_flag=True, help="Use what is in the store; ask no index."),
-        json_option,
-        click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
-    ]
+    return with_options(command, *_TARGETS, *_RESOLVING, *_FILES, _ENGINE, _OFFLINE, *_TALK)
+
+
+def built_options(command: Command) -> Command:
+    """Add the options of the commands that read what was built."""
+    return with_options(command, *_TARGETS, *_FILES, *_TALK)
+
+
+def with_options(command: Command, *options: Any) -> Command:
+    """Add options to a command, in the order in which its help shall name them."""
     for option in reversed(options):
         command = option(command)
     return command
 
 
 def opened(options: dict[str, Any]) -> Session:
-    """Return what a command works with, from the options of `project_options`."""
+    """Return what a command works with, from the options of `project_options` or some of them."""
     from layerkit.progress import progress
     from layerkit.session import open_session
 
@@ -61,14 +70,14 @@ def opened(options: dict[str, Any]) -> Session:
         options["project"],
         runtimes=options["runtime"],
         architectures=options["arch"],
-        sdk=options["sdk"],
-        sdk_version=options["sdk_version"],
-        layout=options["layout"],
+        sdk=options.get("sdk"),
+        sdk_version=options.get("sdk_version"),
+        layout=options.get("layout"),
         output=options["output"],
         name=options["name"],
         version=options["project_version"],
-        offline=options["offline"],
-        engine=options["engine"],
+        offline=options.get("offline", False),
+        engine=options.get("engine"),
         talk=talk(options),
         progress=progress(quiet=options["quiet"]),
     )

@@ -17,6 +17,7 @@ from layerkit.project.declared_layers import check_published, lay_out
 from layerkit.project.faults import Faults, has_credentials
 from layerkit.project.inputs import digests, input_name
 from layerkit.project.local_closure import with_local_closure
+from layerkit.project.publishing import PublishTable
 from layerkit.project.python_range import admits
 from layerkit.project.requirement import Pin, Requirement, canonical, resolved, well_formed
 from layerkit.project.specs import Containers, FunctionSpec, LayerSpec, Slimming, Stack
@@ -64,6 +65,7 @@ class Project:
     `notes` are sentences a user should see once. `output` and `lock_folder` are absolute.
     `secret` says that credentials or values of the environment are in it: write it nowhere.
     `tool` is the one whose lock comes first (see `existing_locks.find`), None for a lock itself.
+    `publish` is what the project says about publishing its layers.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Project:
     lock_folder: Path
     secret: bool = False
     tool: str | None = None
+    publish: PublishTable = field(default_factory=PublishTable)
 
     def layer(self, name: str) -> LayerSpec:
         """Return the layer of that name; load() has made sure that every named layer exists."""
@@ -203,6 +206,7 @@ def _configured(project: Project, config: Config, overrides: Overrides) -> Proje
         aws_services=config.aws_services,
         containers=config.containers,
         engine=config.engine,
+        publish=config.publish,
     )
 
 

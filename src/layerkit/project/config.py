@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from layerkit import patterns
 from layerkit.errors import ConfigError, UsageError
+from layerkit.project import publishing
 from layerkit.project.containers_table import KEYS as _CONTAINERS
 from layerkit.project.containers_table import read as read_containers
+from layerkit.project.publishing import PublishTable
 from layerkit.project.requirement import canonical, is_name
 from layerkit.project.specs import Containers, Slimming
 from layerkit.project.tables import Table, strings, table
@@ -32,7 +34,7 @@ EngineRule = Literal["auto", "docker", "wheels"]
 
 _KEYS = (
     "runtimes", "architectures", "sdk", "sdk-version", "layout", "layers", "functions", "never-deploy",
-    "self-contained", "collisions", "output", "lock", "slim", "aws-services", "engine",
+    "self-contained", "collisions", "output", "lock", "slim", "aws-services", "engine", "publish",
     *_CONTAINERS,
 )  # fmt: skip
 _ROOTS = ("requirements", "extras", "groups", "dependencies", "project")
@@ -96,6 +98,7 @@ class Config:
     aws_services: tuple[str, ...] | None = None
     containers: Containers = field(default_factory=Containers)
     engine: EngineRule | None = None
+    publish: PublishTable = field(default_factory=PublishTable)
 
 
 def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
@@ -120,6 +123,7 @@ def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
         aws_services=_services(keys),
         containers=read_containers(keys),
         engine=keys.choice("engine", ("auto", "docker", "wheels")),
+        publish=publishing.read(keys.values.get("publish", {}), keys.at("publish"), faults),
     )
 
 

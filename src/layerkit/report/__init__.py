@@ -119,24 +119,24 @@ def show_plan(plan: Plan) -> None:
     """Draw a plan: the layers with their packages, and each stack against the limit."""
     from rich.table import Table
 
-    console = _console()
+    out = console()
     table = Table(title=f"{plan.target_key}: layers", title_justify="left")
     for column in ("layer", "packages", "zipped", "unzipped", "on top of"):
         table.add_column(column, justify="right" if "zipped" in column else "left", overflow="fold")
     for layer in plan.layers:
         names = " ".join(layer.packages) or "(nothing of its own)"
         table.add_row(layer.name, names, human(layer.zipped), human(layer.unzipped), " ".join(layer.beneath))
-    console.print(table)
+    out.print(table)
     stacks = Table(title=f"{plan.target_key}: stacks", title_justify="left")
     for column in ("stack", "layers", "unzipped", f"of {human(limit('unzipped_bytes'))}"):
         stacks.add_column(column, justify="right" if column == "unzipped" else "left", overflow="fold")
     for stack in plan.stacks:
         stacks.add_row(stack.name, " ".join(stack.layers), human(stack.unzipped), _bar(stack))
-    console.print(stacks)
+    out.print(stacks)
     for left in plan.left_out:
-        console.print(f"left out: {left.name} {left.version}: {left.reason}", markup=False, highlight=False)
+        out.print(f"left out: {left.name} {left.version}: {left.reason}", markup=False, highlight=False)
     for note in plan.notes:
-        console.print(note, markup=False, highlight=False)
+        out.print(note, markup=False, highlight=False)
 
 
 def _bar(stack: PlannedStack) -> str:
@@ -188,15 +188,15 @@ def show_runtimes(*, everything: bool) -> None:
             dates["deprecation"] or "-",
             dates["block_update"] or "-",
         )
-    console = _console()
-    console.print(table)
+    out = console()
+    out.print(table)
     sources = {fact["dates"]["source"] for fact in facts()["runtimes"].values()}
     for source in sorted(filter(None, sources)):
-        console.print(f"dates: {source}", markup=False, highlight=False)
-    console.print("every fact with its source: layerkit runtimes --json", markup=False, highlight=False)
+        out.print(f"dates: {source}", markup=False, highlight=False)
+    out.print("every fact with its source: layerkit runtimes --json", markup=False, highlight=False)
 
 
-def _console() -> Console:
+def console() -> Console:
     """Return where tables go: stdout, as wide as it is; a pipe gets room for whole rows."""
     import sys
 
