@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help layers test lint format bench torture lock lock-tools venv venv-dev clean
+.PHONY: help layers test lint format bench bench-plan torture lock lock-tools venv venv-dev clean
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that .venv is made with; empty: the first of python3, python3.14 ... python3.10 that is good enough.
@@ -37,6 +37,9 @@ format: venv-dev ## lay out the Python files as ruff does, and mend what it can
 
 bench: venv-dev ## measure layerkit beside other tools, into benchmarks/RESULTS.md
 	@.venv/bin/python benchmarks/bench.py $(BENCH)
+
+bench-plan: venv-dev ## measure how long the planner takes to divide packages into layers
+	@.venv/bin/python benchmarks/planning.py
 
 torture: venv-dev ## kill, crowd, starve and deceive hundreds of builds, into docs/torture.md
 	@.venv/bin/python tests/torture.py --write

@@ -97,6 +97,7 @@ def project(
     """Return a project of layer -> roots and stack -> layers (default: one stack of all layers)."""
     stacks = {"demo": [*layers]} if stacks is None else stacks
     wheel_only = more.pop("wheel_only", ())
+    divided = more.pop("divided", ())
     return Project(
         name="demo",
         version="1.0",
@@ -107,6 +108,7 @@ def project(
                 name=name,
                 requirements=tuple(map(root, roots)),
                 project="wheel-only" if name in wheel_only else "none",
+                divided=name in divided,
             )
             for name, roots in layers.items()
         ),
@@ -122,10 +124,11 @@ def planned(
     lock: Lock,
     sizes: Mapping[str, Size] | None = None,
     code: Mapping[str, int] | None = None,
+    before: Mapping[str, frozenset[str]] | None = None,
 ) -> Plan:
     """Return the plan; packages without a size count one byte."""
     every = {package.name: Size() for package in lock.packages}
-    return plan(project, lock, every | dict(sizes or {}), code or {})
+    return plan(project, lock, every | dict(sizes or {}), code or {}, before or {})
 
 
 def held(plan: Plan) -> dict[str, set[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from layerkit.plan.auto import Case, divide, search, solver
 from layerkit.plan.auto.blocks import blocks
 from layerkit.plan.auto.case import broken, cost
+from planning import large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ def price(case: Case, division: Partition) -> tuple[int, ...] | None:
     for function, needed in case.needs.items():
         loaded = [group for group in division if needed & set(group)]
         size = sum(case.sizes[name][0] for group in loaded for name in group)
-        if len(loaded) > case.most_layers or size > case.room[function]:
+        if len(loaded) > case.slots[function] or size > case.room[function]:
             return None
         waste += size - sum(case.sizes[name][0] for name in needed)
     zips = [sum(case.sizes[name][1] for name in group) for group in division]
@@ -96,7 +96,7 @@ def cases(draw: st.DrawFn) -> Case:
         room={name: draw(st.integers(total // 2, total)) for name in functions},
         sizes=sizes,
         before={name: frozenset(held) for name, held in before.items()},
-        most_layers=draw(st.integers(1, 3)),
+        slots={name: draw(st.integers(1, 3)) for name in functions},
         direct=draw(st.integers(1, total)),
     )
 
@@ -125,29 +125,6 @@ def test_the_search_tells_the_truth_about_what_it_found(case: Case) -> None:
     assert (found is None) == bool(broken(case, layers))
     assert found is None or found == tuple(cost(case, layers))
     assert {block for part in seen for block in part} == set(parts)
-
-
-def large(seed: int, *, packages: int = 300, functions: int = 50) -> Case:
-    """Return a case like those of large teams: common packages, topics, and what one function has alone."""
-    chance = random.Random(seed)  # noqa: S311 - no secrets
-    names = [f"package-{number:03}" for number in range(packages)]
-    sizes = {}
-    for name in names:
-        unzipped = int(chance.lognormvariate(13.0, 1.2))
-        sizes[name] = (unzipped, max(1, unzipped // 3))
-    topics = [frozenset(chance.sample(names, 20)) for _ in range(8)]
-    common = frozenset(chance.sample(names, 12))
-    needs = {}
-    for number in range(functions):
-        picked = chance.sample(topics, chance.randint(1, 2))
-        needs[f"function-{number:02}"] = common.union(*picked, chance.sample(names, 3))
-    return Case(
-        needs=needs,
-        room=dict.fromkeys(needs, 262_143_999),
-        sizes=sizes,
-        most_layers=5,
-        direct=52_428_800,
-    )
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -186,7 +163,7 @@ def _stack(
 ) -> Case:
     needs = {"all": frozenset(sizes)}
     return Case(
-        needs=needs, room={"all": 1000}, sizes=sizes, before=before or {}, most_layers=5, direct=direct
+        needs=needs, room={"all": 1000}, slots={"all": 5}, sizes=sizes, before=before or {}, direct=direct
     )
 
 

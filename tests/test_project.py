@@ -54,6 +54,38 @@ def pep_621(more: str = "", build: str = BUILD) -> str:
 # Without configuration
 
 
+def test_the_planner_makes_the_layers_of_functions_where_it_is_asked_to(root: Path) -> None:
+    text = pep_621(
+        '[tool.layerkit]\nlayers = "auto"\n[tool.layerkit.functions]\n'
+        'web = {extras = ["web"]}\nmain = {}\nbare = {layers = []}\n'
+    )
+    found = project(root, text)
+    divided = {layer.name: layer.divided for layer in found.layers}
+    assert divided == {"web": True, "nodeps": False, "main": True}
+    assert stacks(found) == {"web": ("web",), "main": ("nodeps", "main"), "bare": ()}
+    assert [root.partition(">")[0] for root in roots(found)["main"]] == [
+        "numpy",
+        "pandas[parquet]",
+        "requests",
+    ]
+
+
+def test_the_planner_divides_the_main_dependencies_where_no_function_is_declared(root: Path) -> None:
+    found = project(root, pep_621('[tool.layerkit]\nlayers = "auto"\n'))
+    assert [(layer.name, layer.divided) for layer in found.layers] == [("all", True), ("nodeps", False)]
+    assert stacks(found) == {"all": ("all", "nodeps")}
+
+
+def test_declared_layers_stand_beside_those_of_the_planner(root: Path) -> None:
+    text = pep_621(
+        '[tool.layerkit.layers]\nbase = ["numpy"]\n"*" = "auto"\n[tool.layerkit.functions]\n'
+        'api = {layers = ["base"], extras = ["web"]}\njob = {layers = ["base"]}\n'
+    )
+    found = project(root, text)
+    assert [(layer.name, layer.divided) for layer in found.layers] == [("base", False), ("api", True)]
+    assert stacks(found) == {"api": ("base", "api"), "job": ("base",)}
+
+
 def test_a_project_with_extras_gives_a_layer_each_and_its_own_wheel(root: Path) -> None:
     found = project(root, pep_621())
     assert (found.name, found.version, found.distribution) == ("app", "1.2", "app")
@@ -401,6 +433,8 @@ FAULTS: list[tuple[str, str]] = [
     ('slim = {keep = {a = ["x", "[x"]}}', "slim.keep.a[1]: the bracket in '[x' is not closed"),
     ("aws-services = []", "tool.layerkit.aws-services: this is empty"),
     ("layers = []", "tool.layerkit.layers: this is a list, and has to be a table"),
+    ('layers = "all"', "tool.layerkit.layers: 'all'"),
+    ('layers = {"*" = ["numpy"]}', 'is not "auto"'),
     ("layers = {a = []}", "tool.layerkit.layers.a: the layer names nothing"),
     ("layers = {a = {}}", "tool.layerkit.layers.a: the layer names nothing"),
     ("layers = {a = [1]}", "tool.layerkit.layers.a[0]: this is a number, and has to be a string"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from layerkit.errors import ConfigError
-from layerkit.layer import standing
+from layerkit.layer import last_division, standing
 from layerkit.output import alone, write_bytes
 from layerkit.session import fetch_wheels, lock_target, own_package
 from layerkit.slim import rules
@@ -88,7 +88,7 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
         _settings(project),
         *(one.digest() for one in code),
     ]
-    key = standing.build_key(*digests)
+    key = standing.build_key(*digests, last_division.read(project, target.key)[1])
     if standing.current(path, state, key):
         from layerkit.layer.manifest import read
 
@@ -98,6 +98,7 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
     # Two builds into one folder must not remember each other's files.
     with alone(project.lock_folder / f"{target.key}.busy"):
         manifest = _write(session, plan, report, path)
+        key = standing.build_key(*digests, last_division.write(project, plan.plan))
         standing.remember(state, key, (path, *(path.parent / one.file for one in manifest.zips())))
     _keep_out_of_git(project.lock_folder)
     return Built(manifest=manifest, path=path, unchanged=False, engine=session.engines.use(target.key))
@@ -130,7 +131,8 @@ def _settings(project: Project) -> str:
     said = {
         "name": (project.name, project.version),
         "layers": [
-            (layer.name, layer.project, [r.text for r in layer.requirements]) for layer in project.layers
+            (layer.name, layer.project, layer.divided, [r.text for r in layer.requirements])
+            for layer in project.layers
         ],
         "functions": [(one.name, one.layers, one.code is not None) for one in project.functions],
         "stacks": [(one.name, one.layers) for one in project.stacks],
@@ -169,7 +171,9 @@ def planned(
     names = held(session.project, lock)
     prepared = _prepare(session, lock.target, [package for package in lock.packages if package.name in names])
     sizes = {one.function: one.size for one in code}
-    return Planned(lock=lock, plan=plan(session.project, lock, prepared, sizes), prepared=prepared, code=code)
+    before, _ = last_division.read(session.project, lock.target.key)
+    made = plan(session.project, lock, prepared, sizes, before)
+    return Planned(lock=lock, plan=made, prepared=prepared, code=code)
 
 
 def _prepare(session: Session, target: Target, packages: Sequence[LockedPackage]) -> dict[str, PreparedWheel]:

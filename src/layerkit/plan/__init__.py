@@ -7,11 +7,13 @@ package the one layer of a stack that holds it, and here the stacks are weighed 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from layerkit.errors import LimitExceededError
+from layerkit.errors import LayerkitError, LimitExceededError
 from layerkit.plan.closure import SDK_CORE, closure, rules
 from layerkit.plan.partition import partition
+from layerkit.plan.proof import doubts
 from layerkit.target import limit
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from layerkit.target import Target
 
 _CONTRIBUTORS = 10
+_NOTHING: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
 class Weighed(Protocol):
@@ -102,28 +105,50 @@ class Plan:
         return {"target": plain.pop("target_key"), **plain}
 
 
-def plan(project: Project, lock: Lock, prepared: Mapping[str, Weighed], code: Mapping[str, int]) -> Plan:
+def plan(
+    project: Project,
+    lock: Lock,
+    prepared: Mapping[str, Weighed],
+    code: Mapping[str, int],
+    before: Mapping[str, frozenset[str]] = _NOTHING,
+) -> Plan:
     """Return which layer holds what, and prove Lambda's limits for every stack.
 
     `prepared` has the sizes of every package of the lock that a layer may hold, `code` the bytes
-    unzipped of each function's own code. Raises ResolutionError when the lock lacks a root,
+    unzipped of each function's own code, `before` the packages of each layer in the last plan, which
+    counts where the planner makes the layers. Raises ResolutionError when the lock lacks a root,
     ConfigError when the stacks cannot agree, LimitExceededError naming every stack that is broken.
     """
     walking = rules(project, lock)
     closures = {layer.name: closure(layer, project, lock, walking) for layer in project.layers}
-    stacks = _stacks(project)
-    held = partition(stacks, closures, walking, project)
-    layers = tuple(_layer(name, closures, held, stacks, prepared) for name in closures)
+    stacks: Mapping[str, tuple[str, ...]] = _stacks(project)
+    notes: tuple[str, ...] = ()
+    if any(layer.divided for layer in project.layers):
+        from layerkit.plan.divided import divided
+
+        room = {name: most_unzipped() - code.get(name, 0) for name in stacks}
+        held, stacks, how = divided(project, stacks, closures, walking, prepared, room, before)
+        notes = (how,)
+    else:
+        held = partition(stacks, closures, walking, project)
+    layers = tuple(_layer(name, closures, held, stacks, walking, prepared) for name in held)
     planned = tuple(_stack(name, names, layers, code.get(name, 0)) for name, names in stacks.items())
     _prove_limits(planned, layers, prepared, lock)
-    return Plan(
+    made = Plan(
         target_key=lock.target.key,
         layers=layers,
         stacks=planned,
         left_out=_left_out(closures, walking, lock.target),
         why=_why(closures),
-        notes=tuple(_notes(layers, closures, walking, lock)),
+        notes=(*notes, *_notes(layers, closures, walking, lock)),
     )
+    needs = {
+        name: frozenset().union(*(closures[each].needed for each in names))
+        for name, names in _stacks(project).items()
+    }
+    if faults := doubts(made, needs, code):
+        raise LayerkitError("the plan contradicts itself: " + "; ".join(faults), where=lock.target.key)
+    return made
 
 
 def _stacks(project: Project) -> Stacks:
@@ -141,16 +166,22 @@ def _layer(
     closures: Mapping[str, Closure],
     held: Mapping[str, set[str]],
     stacks: Stacks,
+    rules: Rules,
     prepared: Mapping[str, Weighed],
 ) -> PlannedLayer:
     packages = tuple(sorted(held[name]))
-    missing = closures[name].wanted - held[name]
+    if name in closures:
+        roots, wanted = closures[name].named, closures[name].wanted
+    else:  # a layer that the planner made
+        named = {root for each in closures.values() for root in each.named}
+        roots, wanted = tuple(one for one in packages if one in named), rules.needed_by(packages)
+    missing = wanted - held[name]
     companions = {other for names in stacks.values() if name in names for other in names} - {name}
     return PlannedLayer(
         name=name,
-        roots=closures[name].named,
+        roots=roots,
         packages=packages,
-        beneath=tuple(other for other in closures if other in companions and held[other] & missing),
+        beneath=tuple(other for other in held if other in companions and held[other] & missing),
         zipped=sum(prepared[package].zipped for package in packages),
         unzipped=sum(prepared[package].unzipped for package in packages),
     )

@@ -75,6 +75,12 @@ class Rules:
                 return "runtime"
         return "never" if name in self.never else "needed"
 
+    def needed_by(self, packages: Iterable[str]) -> frozenset[str]:
+        """Return what packages require, with any of their extras, and packages themselves."""
+        own = set(packages)
+        more = {name for (parent, _), nodes in self.brings.items() if parent in own for name, _ in nodes}
+        return frozenset(own | more)
+
 
 def rules(project: Project, lock: Lock) -> Rules:
     """Return the rules for walking `lock`; refuses a `never` that would split a bundled SDK."""

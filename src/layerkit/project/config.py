@@ -40,6 +40,8 @@ _KEYS = (
 _ROOTS = ("requirements", "extras", "groups", "dependencies", "project")
 _SLIM = ("rows", "keep")
 _FUNCTION = ("layers", "code", "include", "exclude", *_ROOTS)
+# What no declared layer holds, as a key beside theirs.
+REST = "*"
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 # A place in the file, such as `pyproject.toml: tool.layerkit.layers.data[0]`, and what stands there.
@@ -88,6 +90,7 @@ class Config:
     sdk_version: str | None = None
     layout: Layout | None = None
     layers: Mapping[str, Roots] | None = None
+    divided: bool = False
     functions: Mapping[str, FunctionTable] = field(default_factory=dict)
     never: frozenset[str] = frozenset()
     self_contained: bool = False
@@ -105,14 +108,15 @@ def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
     """Return the table of a pyproject.toml that is shown as `shown`."""
     value = table(tables, "tool").get("layerkit", {})
     keys = Table(value, f"{shown}: tool.layerkit", faults, _KEYS)
-    layers = {name: _layer(inner, path, faults) for name, path, inner in keys.tables("layers")}
+    divided, layers = _layers(keys)
     return Config(
         runtimes=_words(keys, "runtimes", parse_runtime),
         architectures=_words(keys, "architectures", parse_arch),
         sdk=keys.choice("sdk", ("auto", "runtime", "bundle")),
         sdk_version=_sdk_version(keys),
         layout=keys.choice("layout", ("versioned", "flat")),
-        layers=layers if "layers" in keys.values else None,
+        layers=layers,
+        divided=divided,
         functions={name: _function(inner, path, faults) for name, path, inner in keys.tables("functions")},
         never=frozenset(canonical(name) for _, name in _names(keys, "never-deploy")),
         self_contained=keys.flag("self-contained"),
@@ -160,6 +164,26 @@ def _names(table: Table, key: str) -> list[Placed]:
         else:
             table.faults.add(path, f"{text!r} is not the name of a package")
     return found
+
+
+def _layers(keys: Table) -> tuple[bool, dict[str, Roots] | None]:
+    """Return whether the planner makes layers, and those that are declared; None where the key is absent."""
+    written = keys.values.get("layers")
+    if written is None:
+        return False, None
+    if isinstance(written, str):
+        keys.choice("layers", ("auto",))
+        return True, {}
+    layers: dict[str, Roots] = {}
+    divided = False
+    for name, path, inner in keys.tables("layers"):
+        if name != REST:
+            layers[name] = _layer(inner, path, keys.faults)
+        elif inner == "auto":
+            divided = True
+        else:
+            keys.faults.add(path, f'{inner!r} is not "auto", the one word that {REST!r} takes')
+    return divided, layers
 
 
 def _layer(value: Any, path: str, faults: Faults) -> Roots:

@@ -1,12 +1,14 @@
 """The layers, functions and stacks that a configuration and a project's declarations come to.
 
 Without declared layers a project gives `default` (its main dependencies), one layer per extra,
-and `nodeps`: its own wheel alone, where it can be built.
+and `nodeps`: its own wheel alone, where it can be built. Where the planner makes the layers, the roots
+of each function, or without functions the main dependencies, are what it divides.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerkit.project.faults import nearest
@@ -75,6 +77,8 @@ class _Work:
         if self.config.layers is not None:
             for name, roots in self.config.layers.items():
                 self.add(name, roots.path, self._declared(name, roots))
+            if self.config.divided and not self.config.functions:
+                self._divide_main()
             return
         for name in ("default", "nodeps"):
             if name in self.declared.extras:
@@ -86,6 +90,25 @@ class _Work:
         for name in self.by_themselves:
             if name in needed:
                 self.add(name, self.shown, self._by_itself(name))
+
+    def _divide_main(self) -> None:
+        """Have the main dependencies divided; the project's own wheel is a layer above them."""
+        place = f"{self.shown}: tool.layerkit.layers"
+        if not self.declared.main and not self.found.layers:
+            self.faults.add(
+                place, "there is nothing to divide: no function and no main dependency is declared"
+            )
+        requirements = self.reader.entries(self.declared.main)
+        self.add("all", place, LayerSpec(name="all", requirements=requirements, divided=True))
+        self._own_wheel()
+
+    def _own_wheel(self) -> tuple[str, ...]:
+        """Return the layer of the project's own wheel, added now; nothing where it cannot be built."""
+        if not self.declared.buildable:
+            return ()
+        if "nodeps" not in self.found.layers:
+            self.add("nodeps", self.shown, self._by_itself("nodeps"))
+        return ("nodeps",)
 
     def _declared(self, name: str, roots: Roots) -> LayerSpec:
         """Return a layer of declared roots."""
@@ -126,8 +149,8 @@ class _Work:
     def add_function(self, name: str, table: FunctionTable) -> None:
         """Add a function, and the layer of its own where it names requirements."""
         layers = self._layers_of(table)
-        if table.roots:
-            self.add(name, table.path, self._declared(name, table.roots))
+        if roots := self._roots_of(name, table):
+            self.add(name, table.path, roots)
             layers = (*layers, name)
         self.found.places.setdefault(name, table.path)
         self.found.functions.append(
@@ -140,12 +163,23 @@ class _Work:
             )
         )
 
+    def _roots_of(self, name: str, table: FunctionTable) -> LayerSpec | None:
+        """Return what a function needs by itself: a layer of its own, or what is divided among layers."""
+        if table.roots:
+            return replace(self._declared(name, table.roots), divided=self.config.divided)
+        if self.config.divided and table.layers is None:
+            requirements = self.reader.entries(self.declared.main)
+            return LayerSpec(name=name, requirements=requirements, divided=True)
+        return None
+
     def _layers_of(self, table: FunctionTable) -> tuple[str, ...]:
         """Return the layers that a function names; without a word, those of the project itself."""
         if table.layers is None and not table.roots:
-            if self.config.layers is not None:
+            if self.config.layers is not None and not self.config.divided:
                 fix = "name them; a function of its code alone has layers = []"
                 self.faults.add(table.path, "the function names neither layers nor requirements", fix=fix)
+            if self.config.divided:
+                return self._own_wheel()
             return tuple(name for name in self.by_themselves if name in {"default", "nodeps"})
         known = self.by_themselves if self.config.layers is None else tuple(self.config.layers)
         named: list[str] = []

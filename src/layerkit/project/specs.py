@@ -19,11 +19,14 @@ class LayerSpec:
 
     `wheel-only` is the project's own wheel without what that wheel requires; it stands among the
     requirements too, as a local folder, so that it is built and locked like any other.
+
+    One that is `divided` is no layer: what its roots bring goes into layers that the planner makes.
     """
 
     name: str
     requirements: tuple[Requirement, ...] = ()
     project: Literal["none", "wheel-only"] = "none"
+    divided: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

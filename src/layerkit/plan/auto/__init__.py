@@ -50,7 +50,20 @@ def divide(case: Case) -> Division | None:
         proved = False
     if found is None or broken(case, found):
         return None
+    if not proved and _least(case, cost(case, found)):
+        how = "fewer bytes, zips above a direct upload, or layers are not possible"
     return Division(layers=_named(case, found), cost=cost(case, found), proved=proved, how=how)
+
+
+def _least(case: Case, price: Cost) -> bool:
+    """Tell whether a division reaches what no division can go below, of the first three that count.
+
+    Without waste, packages of different users lie in different layers; and a package that is by itself
+    too large for a direct upload makes one zip too large.
+    """
+    users = case.users()
+    too_large = sum(case.sizes[name][1] > case.direct for name in users)
+    return price[:3] == (0, too_large, len(set(users.values())))
 
 
 def _searched(case: Case, parts: Sequence[Block]) -> tuple[tuple[Layer, ...], str]:
@@ -79,8 +92,8 @@ def _named(case: Case, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         range(len(layers)),
         key=lambda n: (-layers[n].users.bit_count(), -layers[n].unzipped, layers[n].packages),
     )
-    taken = set(heirs.values())
-    names: dict[int, str] = dict(heirs)
+    names = {index: name for index, name in heirs.items() if name not in case.reserved}
+    taken = set(names.values()) | case.reserved
     for index in order:
         if index not in names:
             names[index] = _free(_largest(case, layers[index]), taken)

@@ -47,17 +47,19 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One problem: what each function needs and how much room its own code leaves, in bytes.
+    """One problem: what each function needs, how many bytes it has room for, and how many layers.
 
-    `sizes` are (unzipped, zipped) by package, `before` the layers of the last plan with their packages.
+    `sizes` are (unzipped, zipped) by package, `before` the layers of the last plan with their packages,
+    `direct` the bytes of a direct upload, `reserved` names that no layer may get.
     """
 
     needs: Mapping[str, frozenset[str]]
     room: Mapping[str, int]
+    slots: Mapping[str, int]
     sizes: Mapping[str, tuple[int, int]]
-    before: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    most_layers: int
     direct: int
+    before: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    reserved: frozenset[str] = frozenset()
 
     def functions(self) -> tuple[str, ...]:
         """Return the functions in the order of their bits."""
@@ -180,6 +182,6 @@ def broken(case: Case, layers: Iterable[Layer]) -> int:
             users &= users - 1
     found = 0
     for bit, function in enumerate(case.functions()):
-        if counts[bit] > case.most_layers or bytes_[bit] > case.room[function]:
+        if counts[bit] > case.slots[function] or bytes_[bit] > case.room[function]:
             found |= 1 << bit
     return found

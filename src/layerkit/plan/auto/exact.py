@@ -34,7 +34,7 @@ class _Search:
         self.case, self.blocks = case, blocks
         self.found: tuple[Layer, ...] | None = None
         self.key: tuple[Cost, tuple[tuple[str, ...], ...]] | None = None
-        self.room = _room(case, blocks)
+        self.functions = _functions(case, blocks)
 
     def place(self, index: int, layers: list[Layer]) -> None:
         """Place the block at `index` and all behind it."""
@@ -54,9 +54,9 @@ class _Search:
 
     def _hopeless(self, layers: Sequence[Layer]) -> bool:
         """Tell whether what is placed is broken already, or costs more than the best."""
-        for bit, room in self.room.items():
+        for bit, slots, room in self.functions:
             loaded = [layer.unzipped for layer in layers if layer.users & bit]
-            if len(loaded) > self.case.most_layers or sum(loaded) > room:
+            if len(loaded) > slots or sum(loaded) > room:
                 return True
         if self.key is None:
             return False
@@ -72,13 +72,12 @@ class _Search:
             self.key, self.found = key, tuple(layers)
 
 
-def _room(case: Case, blocks: Sequence[Block]) -> dict[int, int]:
-    """Return the room of each function by its bit; of those that need the same blocks, only the least."""
-    alike: dict[tuple[bool, ...], tuple[int, int]] = {}
+def _functions(case: Case, blocks: Sequence[Block]) -> list[tuple[int, int, int]]:
+    """Return bit, layers and room of each function; of those that need the same blocks, the least of each."""
+    alike: dict[tuple[bool, ...], tuple[int, int, int]] = {}
     for number, function in enumerate(case.functions()):
-        bit = 1 << number
+        bit, slots, room = 1 << number, case.slots[function], case.room[function]
         pattern = tuple(bool(block.users & bit) for block in blocks)
-        least = alike.get(pattern)
-        if least is None or case.room[function] < least[1]:
-            alike[pattern] = (bit, case.room[function])
-    return dict(alike.values())
+        bit, least, smallest = alike.get(pattern, (bit, slots, room))
+        alike[pattern] = (bit, min(least, slots), min(smallest, room))
+    return list(alike.values())

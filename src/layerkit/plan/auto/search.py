@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from layerkit.plan.auto.case import Block, Case
 
-_WEIGHED = 60_000
+_WEIGHED = 150_000
 
 
 def divide(case: Case, blocks: Sequence[Block]) -> tuple[tuple[Layer, ...], set[frozenset[Block]]]:
@@ -62,8 +62,9 @@ def _joined(case: Case, parts: Sequence[_Part], seen: set[frozenset[Block]]) -> 
     counts = [sum(layer.users >> bit & 1 for _, layer in alive.values()) for bit in range(len(case.needs))]
     heap = [pair for a in alive for b in alive if a < b and (pair := _pair(alive, a, b))]
     heapq.heapify(heap)
+    slots = [case.slots[function] for function in case.functions()]
     number = len(parts)
-    while heap and (crowded := _bits(count > case.most_layers for count in counts)):
+    while heap and (crowded := _bits(count > most for count, most in zip(counts, slots, strict=True))):
         _, _, a, b = heapq.heappop(heap)
         if a not in alive or b not in alive or not alive[a][1].users & alive[b][1].users & crowded:
             continue
@@ -110,38 +111,63 @@ def _fewer(case: Case, parts: Sequence[_Part]) -> list[_Part]:
 def _improved(case: Case, parts: Sequence[_Part], seen: set[frozenset[Block]]) -> list[_Part]:
     """Move blocks, one at a time, and join layers, as long as that costs less."""
     best, left = list(parts), _WEIGHED
-    key = _key(case, best)
     better = True
     while better and left > 0:
         better = False
-        for changed in _neighbours(best):
+        here = _Here(case, best)
+        for gone, come in _changes(best):
             left -= 1
-            other = _key(case, changed)
-            if other < key:
-                best, key, better = changed, other, True
-                seen |= {frozenset(part) for part in changed}
+            if here.improves(gone, come):
+                best, better = here.changed(gone, come), True
+                seen |= {frozenset(part) for part in come}
                 break
             if left <= 0:
                 break
     return best
 
 
-def _key(case: Case, parts: Sequence[_Part]) -> tuple[int, ...]:
+class _Here:
+    """A division, and whether a change makes it better: mostly two of its layers tell that it does not."""
+
+    def __init__(self, case: Case, parts: Sequence[_Part]) -> None:
+        self.case, self.parts = case, parts
+        self.layers = [_weigh(part) for part in parts]
+        self.key = _key(case, self.layers)
+
+    def improves(self, gone: tuple[int, ...], come: Sequence[_Part]) -> bool:
+        """Tell whether the division with some layers taken away and others added costs less."""
+        new = [_weigh(part) for part in come]
+        old = [self.layers[index] for index in gone]
+        if not self.key[0] and self._counted(new) > self._counted(old):
+            return False
+        kept = [layer for index, layer in enumerate(self.layers) if index not in gone]
+        return _key(self.case, [*kept, *new]) < self.key
+
+    def changed(self, gone: tuple[int, ...], come: Sequence[_Part]) -> list[_Part]:
+        """Return the parts of that division."""
+        return [*(part for index, part in enumerate(self.parts) if index not in gone), *come]
+
+    def _counted(self, layers: Sequence[Layer]) -> tuple[int, int, int]:
+        """Return what layers add to the first three numbers of a cost."""
+        indirect = sum(layer.zipped > self.case.direct for layer in layers)
+        return sum(layer.waste for layer in layers), indirect, len(layers)
+
+
+def _key(case: Case, layers: Sequence[Layer]) -> tuple[int, ...]:
     """Return what a division costs; one that is broken for fewer functions is better than any other."""
-    layers = [_weigh(part) for part in parts]
     return (broken(case, layers).bit_count(), *cost(case, layers))
 
 
-def _neighbours(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
-    """Yield the divisions that differ by one block's place, or by two layers made one."""
+def _changes(parts: Sequence[_Part]) -> Iterator[tuple[tuple[int, ...], list[_Part]]]:
+    """Yield the changes to one block's place, or of two layers into one: which layers go, which come."""
     for index, part in enumerate(parts):
-        rest = [one for at, one in enumerate(parts) if at != index]
         for block in part:
             without = tuple(one for one in part if one is not block)
             stay = [without] if without else []
-            for at, other in enumerate(rest):
-                yield [*rest[:at], (*other, block), *rest[at + 1 :], *stay]
+            for at, other in enumerate(parts):
+                if at != index:
+                    yield (index, at), [*stay, (*other, block)]
             if without:
-                yield [*rest, without, (block,)]
-        for at, other in enumerate(rest[index:], index):
-            yield [*rest[:at], other + part, *rest[at + 1 :]]
+                yield (index,), [without, (block,)]
+        for at in range(index + 1, len(parts)):
+            yield (index, at), [part + parts[at]]

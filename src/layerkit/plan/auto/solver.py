@@ -73,7 +73,7 @@ class _Program:
             self._row([(n, 1.0) for n, part in enumerate(parts) if block in part], 1.0, 1.0)
         for bit, function in enumerate(case.functions()):
             used = [n for n, layer in enumerate(layers) if layer.users >> bit & 1]
-            self._row([(n, 1.0) for n in used], 0.0, float(case.most_layers))
+            self._row([(n, 1.0) for n in used], 0.0, float(case.slots[function]))
             room = max(case.room[function], 1)
             self._row([(n, layers[n].unzipped / room) for n in used], 0.0, 1.0)
 
