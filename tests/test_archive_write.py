@@ -28,6 +28,7 @@ from layerkit.archive import (
     write_run,
     write_zip,
 )
+from layerkit.archive.pieces import compressed
 from layerkit.errors import StorageError
 from zip_cases import DATA, NOISE, content, laid, oracle
 
@@ -109,6 +110,19 @@ def test_members_are_written_in_one_plain_form(tmp_path: Path) -> None:
     plain_mode, executable = stat.S_IFREG | 0o644, stat.S_IFREG | 0o755
     assert modes == {"late.py": plain_mode, "new": executable, "old": plain_mode, "run.sh": executable}
     assert [info.compress_type for info in infos] == [8, 0, 0, 8]
+
+
+def test_what_is_compressed_anew_has_the_bytes_that_it_always_had() -> None:
+    # Fails where the compressor changed: then a layer of today is not the layer of yesterday, and
+    # prepare.RECIPE has to say so.
+    text = "".join(f"{n} {n * n}\n" for n in range(5000)).encode()
+    method, stream = compressed(text)
+    assert zlib.decompress(stream, -15) == text
+    assert method == zipfile.ZIP_DEFLATED
+    assert (
+        hashlib.sha256(stream).hexdigest()
+        == "e4ec2eedf91c1c2ed08e8a16fabb801fbae40d1580c850af5720ab7e69b651ea"
+    )
 
 
 def test_streams_are_taken_over_byte_for_byte(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from layerkit.wheel import Wheel
 
 # Stands for what `recipe` does to a wheel: another number, another key, and all is prepared anew.
-RECIPE = 2
+RECIPE = 3
 EVERYTHING = Rules()
 KIND = "prepared"
 SUFFIX = ".run"

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from layerkit.archive.reader import Archive
     from layerkit.archive.sink import Sink
 
-_LEVEL = 9
+# Of libdeflate's levels the one after which time doubles and size hardly shrinks: docs/prepared-wheels.md
+# has the figures. Another level, or another release of libdeflate, gives other bytes: see `compressed`.
+LEVEL = 7
 _NEEDED = 20  # version 2.0: folders and deflate
 MADE_BY = 3 << 8 | _NEEDED  # Unix, so that modes count
 _TIME, _DATE = 0, 1 << 5 | 1  # 1980-01-01 00:00:00
@@ -78,7 +80,7 @@ def write_pieces(sink: Sink, pieces: Iterable[Piece], archive: str) -> Written:
         offset = sink.size
         data = piece.data() if callable(piece.data) else piece.data
         if isinstance(data, bytes):
-            method, body = _pack(data)
+            method, body = compressed(data)
             crc, packed, size = zlib.crc32(data), len(body), len(data)
         else:
             source, member = data
@@ -106,10 +108,16 @@ def _check_names(names: list[str], archive: str) -> None:
         raise ArchiveError(archive, problems)
 
 
-def _pack(data: bytes) -> tuple[int, bytes]:
-    """Return the method and stream for new content: deflated, unless that does not make it smaller."""
-    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = deflate.compress(data) + deflate.flush()
+def compressed(data: bytes) -> tuple[int, bytes]:
+    """Return the method and stream for new content: deflated, unless that does not make it smaller.
+
+    libdeflate gives the same stream on every machine, which zlib does not: there are several of it, and
+    Python is built with any. What decides the stream is the level and the release of libdeflate, hence the
+    narrow range of `deflate` in pyproject.toml; whoever widens it raises `prepare.RECIPE`.
+    """
+    import deflate  # a warm build packs nothing
+
+    packed = bytes(deflate.deflate_compress(data, LEVEL))
     return (DEFLATED, packed) if len(packed) < len(data) else (STORED, data)
 
 
