@@ -26,7 +26,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 USE = Use(asked="auto", used="wheels", reason="nothing here needs Docker")
-COMMANDS = ("build", "cache", "check", "error", "lock", "plan", "publish", "runtimes", "tree")
+COMMANDS = (
+    "build",
+    "cache",
+    "check",
+    "diff",
+    "error",
+    "list",
+    "lock",
+    "plan",
+    "prune",
+    "publish",
+    "runtimes",
+    "tree",
+)
 FILES = ("manifest", "published")
 
 

@@ -1,4 +1,4 @@
-"""The commands about layers on AWS: publish."""
+"""The commands about layers on AWS: publish, list, prune, diff."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from layerkit.cli.console import print_json, show, talk
-from layerkit.cli.options import built_options, opened, with_options
+from layerkit.cli.options import built_options, json_option, opened, with_options
 from layerkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from layerkit.publish.listing import Listed
+    from layerkit.publish.places import Place
     from layerkit.publish.run import Order, Run
     from layerkit.publish.settings import Settings
     from layerkit.session import Session
@@ -65,6 +67,14 @@ def _publish_options(command: Command) -> Command:
         _YES,
         _RECORD,
     )  # fmt: skip
+
+
+def _account_options(command: Command) -> Command:
+    return with_options(command, *_PLACES[1:])
+
+
+def _looking_options(command: Command) -> Command:
+    return with_options(command, _PROJECT, *_PLACES, *_NAMES)
 
 
 @click.command()
@@ -149,3 +159,88 @@ def _end(run: Run) -> None:
         show(error, as_json=False)
     if run.errors:
         raise click.exceptions.Exit(max(error.exit_code for error in run.errors))
+
+
+@click.command("list")
+@_looking_options
+@built_options
+def list_(*, as_json: bool, **options: Any) -> None:
+    """List what is published of the project, and which functions use it."""
+    from layerkit.report.publishing import show_listed
+    from layerkit.values import as_json as values
+
+    _, found = _published(options)
+    if as_json:
+        print_json("list", {"layers": values(found)})
+    else:
+        show_listed(found)
+
+
+@click.command()
+@_looking_options
+@click.option(
+    "--keep", type=click.IntRange(min=0), required=True, metavar="N", help="How many of each layer stay."
+)
+@click.option("--also-shared", is_flag=True, help="Delete also what other accounts may use, unseen by us.")
+@click.option("--delete", "--yes", "-y", "delete", is_flag=True, help="Do it; else it is only shown.")
+@built_options
+def prune(*, keep: int, also_shared: bool, delete: bool, as_json: bool, **options: Any) -> None:
+    """Delete old versions of the project's layers that no function uses; without --delete show which."""
+    from layerkit.publish import pruning
+    from layerkit.report.publishing import show_pruned
+    from layerkit.values import as_json as values
+
+    places, found = _published(options)
+    judged = pruning.judged(found, places, keep, shared=also_shared)
+    say = talk(options)
+    if delete:
+        judged = pruning.delete(judged, places, lambda each: say(f"deleted {each.one.arn}"))
+    if as_json:
+        rows = [{**values(each.one), "fate": each.fate} for each in judged]
+        print_json("prune", {"deleted": delete, "layers": rows})
+        return
+    show_pruned(judged)
+    if not delete and any(each.fate == "to-delete" for each in judged):
+        say("nothing was deleted: --delete does it")
+
+
+@click.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@_account_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json"]),
+    default="table",
+    help="How to show it.",
+)
+@json_option
+def diff(
+    *, before: str, after: str, form: str, as_json: bool, profile: tuple[str, ...], role_arn: tuple[str, ...]
+) -> None:
+    """Compare two layers or builds: zips, manifests, or ARNs of published versions."""
+    from layerkit.publish.contents import contents
+    from layerkit.publish.diff import diff as compare
+    from layerkit.report.publishing import diff_markdown, show_diff
+    from layerkit.values import as_json as values
+
+    found = compare(contents(before, profile, role_arn), contents(after, profile, role_arn))
+    if as_json or form == "json":
+        print_json("diff", values(found))
+    elif form == "markdown":
+        click.echo(diff_markdown(found))
+    else:
+        show_diff(found)
+
+
+def _published(options: dict[str, Any]) -> tuple[Sequence[Place], Sequence[Listed]]:
+    """Return where was looked, and what is published there of the project."""
+    from layerkit.publish.listing import listed
+    from layerkit.publish.places import open_places
+    from layerkit.publish.settings import name_form, settings
+
+    session = opened(options)
+    chosen = settings(session.project, options)
+    places = open_places(chosen.accounts)
+    return places, listed(places, name_form(session.project, chosen.templates.name))
