@@ -18,16 +18,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import coldimport
 import ours
 from contents import differences
 from environments import environment, program, reason_to_leave_out, runtime_python
-from figures import REPOSITORY, Figures, verdicts
+from figures import COLD_OURS, COLD_PEER, OURS, REPOSITORY, Figures, verdicts
 from index import HOST
 from machine import describe
 from measure import Job, RunError, run_job
 from peers import CACHES, PEERS, Peer, Place
 from sets import ROOTS, pins, pins_file, repin, wheelhouse
 from table import report
+from weights import weigh
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
@@ -94,6 +96,27 @@ class Session:
         for row, product in job.products.items():
             if found := differences(job.cwd, product, pins(name)):
                 self.remark(f"{row} on {name} is {found}")
+            if weight := weigh(job.cwd, product):
+                self.figures.weights[name, row] = weight
+
+    def measure_cold(self, name: str, jobs: list[Job]) -> None:
+        """Time the first imports from layerkit's layer and from one without bytecode, both never read yet."""
+        products = {row: (job.cwd, product) for job in jobs for row, product in job.products.items()}
+        rows = {COLD_OURS: OURS, COLD_PEER: "uv+zip"}
+        if name not in coldimport.IMPORTS or not all(row in products for row in rows.values()):
+            return
+        if not coldimport.possible() or self.python is None:
+            self.remark("cold imports left out: they need root and a Python of the runtime's version")
+            return
+        say(f"{name}: imports from cold layers")
+        work = self.cache / "work" / name / "cold"
+        layers = {
+            row: coldimport.unpack(*products[product], work / str(number))
+            for number, (row, product) in enumerate(rows.items())
+        }
+        for row, samples in coldimport.measure(name, layers, self.python, self.runs).items():
+            for sample in samples:
+                self.figures.add(name, row, sample)
 
     def measure(self, name: str, jobs: list[Job]) -> None:
         """Run all jobs in turn, as often as asked: what drifts on the machine, drifts for all of them."""
@@ -167,7 +190,9 @@ def measure_all(session: Session, wanted: list[Peer], layerkit: str | None) -> N
     with ExitStack() as stack:
         index = serve(session.cache / "wheels", stack)
         for name in session.names:
-            session.measure(name, jobs_of_set(session, name, wheels[name], ready, index, layerkit))
+            jobs = jobs_of_set(session, name, wheels[name], ready, index, layerkit)
+            session.measure(name, jobs)
+            session.measure_cold(name, jobs)
             shutil.rmtree(session.cache / "work" / name)  # some gigabytes that nobody reads again
     if layerkit:
         session.measure(

@@ -10,11 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from measure import Sample
+    from weights import Weight
 
 MEGABYTE = 1_000_000
 OURS = "layerkit"
+PLAIN = "layerkit bytecode=false"
 FIRST = "layerkit first"
 SDK_DEFAULT = "layerkit sdk=auto"
+COLD_OURS = "cold layerkit"
+COLD_PEER = "cold uv+zip"
 FLOOR = "cat"
 UNCHANGED = "unchanged"
 VERSION = "--version"
@@ -25,9 +29,10 @@ REPOSITORY = (
 
 @dataclass(kw_only=True, slots=True)
 class Figures:
-    """All samples of one session, by set and row."""
+    """All samples of one session and the weights of what was built, by set and row."""
 
     samples: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
+    weights: dict[tuple[str, str], Weight] = field(default_factory=dict)
 
     def add(self, name: str, row: str, sample: Sample) -> None:
         """Keep one run."""
@@ -43,10 +48,18 @@ class Figures:
         runs = self.samples.get((name, row))
         return max(run.rss for run in runs) / MEGABYTE if runs else None
 
-    def ratio(self, name: str, row: str) -> float | None:
-        """Return how many times longer the row takes than layerkit's warm build of the same set."""
-        theirs, ours = self.seconds(name, row), self.seconds(name, OURS)
+    def ratio(self, name: str, row: str, to: str = OURS) -> float | None:
+        """Return how many times longer the row takes than another, by itself layerkit's warm build."""
+        theirs, ours = self.seconds(name, row), self.seconds(name, to)
         return theirs / ours if theirs and ours else None
+
+    def weight(self, name: str, row: str, *, zipped: bool, plain: bool) -> int | None:
+        """Return the bytes of what a row built, zipped or unzipped, with its bytecode or `plain`."""
+        found = self.weights.get((name, row))
+        if found is None:
+            return None
+        found = found.plain() if plain else found
+        return found.zipped if zipped else found.unzipped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +103,64 @@ def above_floor(figures: Figures, names: Sequence[str]) -> Verdict:
     return judge(promise, values, lambda value: value <= 0.2, ".3f")
 
 
+def first_builds(figures: Figures, names: Sequence[str]) -> list[Verdict]:
+    """Promise: the first build of all, from wheels on disk, is faster than uv + zip -r -9."""
+    values = {name: figures.ratio(name, "uv+zip9", FIRST) for name in names}
+    promise = "the first build ever, wheels on disk and nothing prepared, beats uv + zip -r -9"
+    five = {"data": values.get("data")}
+    return [
+        judge(promise, values, lambda value: value > 1, ".1f"),
+        judge(f"{promise} on data by a factor of 5", five, lambda value: value >= 5, ".1f"),
+    ]
+
+
+def smaller(figures: Figures, names: Sequence[str], peers: Sequence[str]) -> list[Verdict]:
+    """Promise: without bytecode a fixed share of pip's bytes; and never more than the best peer has."""
+
+    def share(name: str, *, zipped: bool) -> float | None:
+        ours = figures.weight(name, PLAIN, zipped=zipped, plain=True)
+        pips = figures.weight(name, "pip+zip9", zipped=zipped, plain=True)
+        return ours / pips if ours and pips else None
+
+    def beside_best(name: str, row: str, others: Sequence[str], *, plain: bool) -> float | None:
+        ours = figures.weight(name, row, zipped=True, plain=plain)
+        found = [figures.weight(name, other, zipped=True, plain=plain) for other in others]
+        known = [weight for weight in found if weight]
+        return ours / min(known) if ours and known else None
+
+    without = "without bytecode, of pip install -t (its bytecode removed) + zip -r -9 on data"
+    return [
+        judge(
+            f"at most 0.80 zipped {without}", {"data": share("data", zipped=True)}, lambda v: v <= 0.80, ".3f"
+        ),
+        judge(
+            f"at most 0.76 unzipped {without}",
+            {"data": share("data", zipped=False)},
+            lambda v: v <= 0.76,
+            ".3f",
+        ),
+        judge(
+            "without bytecode the zips are no larger than the best peer's",
+            {name: beside_best(name, PLAIN, peers, plain=True) for name in names},
+            lambda value: value <= 1,
+            ".3f",
+        ),
+        judge(
+            "with bytecode the zips are no larger than those of pip, the one peer that writes any",
+            {name: beside_best(name, OURS, ("pip+zip9",), plain=False) for name in names},
+            lambda value: value <= 1,
+            ".3f",
+        ),
+    ]
+
+
+def cold(figures: Figures) -> Verdict:
+    """Promise: imports from a cold layer take at most half of what they take without bytecode."""
+    value = figures.ratio("data", COLD_OURS, COLD_PEER)
+    promise = "cold imports of data take at most 0.5 of the time from layers without valid bytecode"
+    return judge(promise, {"data": value}, lambda found: found <= 0.5, ".2f")
+
+
 def verdicts(figures: Figures, names: Sequence[str], peers: dict[str, str]) -> list[Verdict]:
     """Return every promise with its verdict; `peers` gives the label of each peer's row."""
 
@@ -106,6 +177,9 @@ def verdicts(figures: Figures, names: Sequence[str], peers: dict[str, str]) -> l
     found += [faster(figures, row, label, 10, names) for row, label in peers.items() if row not in unpromised]
     return [
         *found,
+        *first_builds(figures, names),
+        *smaller(figures, names, [*peers]),
+        cold(figures),
         above_floor(figures, names),
         limit(
             "nothing changed: `layerkit build` of all layers in lambda/ takes at most 0.2 s",

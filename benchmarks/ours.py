@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from figures import FIRST, FLOOR, OURS, SDK_DEFAULT, UNCHANGED, VERSION
+from figures import FIRST, FLOOR, OURS, PLAIN, SDK_DEFAULT, UNCHANGED, VERSION
 from measure import Job, Step
 from sets import brings_sdk, pins
 
@@ -23,7 +23,7 @@ version = "1.0.0"
 runtimes = ["python3.12"]
 architectures = ["x86_64"]
 sdk = "{sdk}"
-"""
+{more}"""
 
 LAYER = """\
 layers.{layer} = {roots}
@@ -41,10 +41,10 @@ def layers(name: str) -> dict[str, list[str]]:
     return {name: rest} | ({f"{name}-apart": apart} if apart else {})
 
 
-def project(folder: Path, name: str, sdk: str) -> Path:
+def project(folder: Path, name: str, sdk: str, more: str = "") -> Path:
     """Write the project of a set, if it is not there yet: its lock stands beside it and is kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = PROJECT.format(name=name, sdk=sdk)
+    text = PROJECT.format(name=name, sdk=sdk, more=more)
     text += "".join(LAYER.format(layer=layer, roots=json.dumps(some)) for layer, some in layers(name).items())
     file = folder / "pyproject.toml"
     if not file.exists() or file.read_text() != text:
@@ -67,11 +67,12 @@ def floor(folder: Path, wheels: Path) -> Job:
 
 
 def builds(cache: Path, layerkit: str, name: str) -> list[Job]:
-    """Return the warm build, the first one from wheels on disk, and the warm one that leaves the SDK out.
+    """Return the warm build, the first one from wheels on disk, and warm ones without bytecode or the SDK.
 
     Each set has a store of its own, so that emptying its prepared wheels makes no other set cold.
     """
-    bundle = project(cache / "projects" / name, name, "bundle" if brings_sdk(name) else "auto")
+    brought = "bundle" if brings_sdk(name) else "auto"
+    bundle = project(cache / "projects" / name, name, brought)
     store = cache / "stores" / name
     step = (Step(argv=(layerkit, "build")),)
     out = bundle / "dist"
@@ -80,6 +81,10 @@ def builds(cache: Path, layerkit: str, name: str) -> list[Job]:
         Job(cwd=bundle, env=env(store), rows={OURS: step}, clean=(out,), products={OURS: product}),
         Job(cwd=bundle, env=env(store), rows={FIRST: step}, clean=(out, store / "prepared")),
     ]
+    plain = project(cache / "projects" / f"{name}-plain", name, brought, "bytecode = false\n")
+    store = cache / "stores" / f"{name}-plain"
+    clean = (plain / "dist",)
+    jobs.append(Job(cwd=plain, env=env(store), rows={PLAIN: step}, clean=clean, products={PLAIN: product}))
     if brings_sdk(name):
         auto = project(cache / "projects" / f"{name}-sdk", name, "auto")
         store = cache / "stores" / f"{name}-sdk"

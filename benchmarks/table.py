@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from figures import FIRST, FLOOR, OURS, REPOSITORY, SDK_DEFAULT, UNCHANGED, VERSION
+from figures import (
+    COLD_OURS,
+    COLD_PEER,
+    FIRST,
+    FLOOR,
+    MEGABYTE,
+    OURS,
+    PLAIN,
+    REPOSITORY,
+    SDK_DEFAULT,
+    UNCHANGED,
+    VERSION,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +29,13 @@ OURS_LABELS = {
     FLOOR: "`cat` of the wheels to a file (the floor)",
     OURS: "layerkit build, warm",
     FIRST: "layerkit build, wheels on disk, nothing prepared",
+    PLAIN: "layerkit build, warm, bytecode = false",
     SDK_DEFAULT: 'layerkit build, warm, sdk = "auto" (the default)',
+}
+
+COLD_LABELS = {
+    COLD_PEER: "from uv + zip -r: no bytecode",
+    COLD_OURS: "from layerkit: bytecode that is valid",
 }
 
 NOTES = """\
@@ -63,6 +81,16 @@ def by_set(
     return aligned([title, *names], rows)
 
 
+def megabytes(figures: Figures, *, zipped: bool, plain: bool) -> Callable[[str, str], float | None]:
+    """Return what looks up the weight of a row's product."""
+
+    def value(name: str, row: str) -> float | None:
+        found = figures.weight(name, row, zipped=zipped, plain=plain)
+        return None if found is None else found / MEGABYTE
+
+    return value
+
+
 def single_figures(figures: Figures) -> str:
     """Return the figures that belong to no set."""
     rows = [
@@ -98,6 +126,22 @@ def report(
         "## Peak memory, megabytes",
         by_set(
             "MB", names, {row: label for row, label in labels.items() if row != FLOOR}, figures.peak, ".0f"
+        ),
+        "## Megabytes of the zips",
+        by_set("zipped", names, labels, megabytes(figures, zipped=True, plain=False), ".2f"),
+        by_set("zipped without bytecode", names, labels, megabytes(figures, zipped=True, plain=True), ".2f"),
+        by_set("unzipped", names, labels, megabytes(figures, zipped=False, plain=False), ".2f"),
+        by_set(
+            "unzipped without bytecode", names, labels, megabytes(figures, zipped=False, plain=True), ".2f"
+        ),
+        "## Seconds of the first imports, from layers that nobody has read yet",
+        by_set("wall seconds", names, COLD_LABELS, figures.seconds, ".3f"),
+        by_set(
+            "share",
+            names,
+            {COLD_OURS: "of the time without bytecode"},
+            lambda name, row: figures.ratio(name, row, COLD_PEER),
+            ".2f",
         ),
         "## Promises",
         promises(verdicts),
