@@ -13,6 +13,8 @@ from layerkit.errors import CheckFailedError, LimitExceededError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from layerkit.check.in_image import ImageLook
+
 Severity = Literal["error", "warning"]
 
 CODES: dict[str, tuple[Severity, str]] = {
@@ -38,6 +40,26 @@ CODES: dict[str, tuple[Severity, str]] = {
     "unreadable-metadata": ("warning", "A package's METADATA or a requirement in it cannot be read."),
     "path-collision": ("warning", "Two layers have the same path with different content."),
     "unreachable-files": ("warning", "Files lie where Lambda's Python, PATH and LD_LIBRARY_PATH never look."),
+    "pip-check": (
+        "error",
+        "In the runtime's image, pip check finds a requirement missing or in conflict.",
+    ),
+    "pip-check-runtime": (
+        "warning",
+        "In the runtime's image, pip check finds its own packages at odds with each other.",
+    ),
+    "import-failed": ("error", "A module cannot be imported in the runtime's image."),
+    "import-optional": (
+        "warning",
+        "A module lacks one that nothing in the stack requires; others of its package can be imported.",
+    ),
+    "import-allowed": ("warning", "A module cannot be imported, and the project says that it need not."),
+    "code-import": (
+        "warning",
+        "The function's own code raised an error while it was imported, as it may where Lambda is not.",
+    ),
+    "image-foreign": ("error", "The image has another Python than the runtime."),
+    "image-differs": ("warning", "The image has another glibc than the runtime."),
     "direct-upload": ("warning", "A zip is too large to be uploaded directly and has to go through S3."),
 }
 _LIMITS = frozenset({"unzipped-limit", "layer-count"})
@@ -71,11 +93,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was checked for a target and what was found, errors first."""
+    """What was checked for a target and what was found, errors first; `inside` where an image was used."""
 
     target_key: str
     subjects: tuple[Subject, ...]
     findings: tuple[Finding, ...]
+    inside: ImageLook | None = None
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -94,6 +117,7 @@ class Report:
             "passed": not self.errors,
             "checked": [asdict(subject) for subject in self.subjects],
             "findings": [asdict(each) for each in self.findings],
+            **({"in_image": self.inside.as_json()} if self.inside else {}),
             "codes": {code: CODES[code][1] for code in sorted({each.code for each in self.findings})},
         }
 
@@ -112,7 +136,12 @@ class Report:
         )
 
 
-def report(target_key: str, subjects: Iterable[Subject], findings: Iterable[Finding]) -> Report:
+def report(
+    target_key: str,
+    subjects: Iterable[Subject],
+    findings: Iterable[Finding],
+    inside: ImageLook | None = None,
+) -> Report:
     """Return a report in which every finding stands once, errors before warnings."""
     ordered = sorted(dict.fromkeys(findings), key=lambda each: each.severity != "error")
-    return Report(target_key=target_key, subjects=tuple(subjects), findings=tuple(ordered))
+    return Report(target_key=target_key, subjects=tuple(subjects), findings=tuple(ordered), inside=inside)

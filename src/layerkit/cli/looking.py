@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from layerkit.cli.console import print_json, show, talk
-from layerkit.cli.options import opened, project_options, session_options
+from layerkit.cli.options import engines, opened, project_options, session_options
 from layerkit.errors import LayerkitError
+
+if TYPE_CHECKING:
+    from layerkit.check.inside import Inside
+    from layerkit.engines import Engines
+    from layerkit.project import Project
 
 
 @click.command()
@@ -19,6 +24,21 @@ from layerkit.errors import LayerkitError
     "--project", default=".", type=click.Path(path_type=Path), help="The project whose build to check."
 )
 @click.option("--function", "code", type=click.Path(path_type=Path), help="Zip of the function's own code.")
+@click.option(
+    "--in-image", is_flag=True, help="Run pip check and import every module in the runtime's image."
+)
+@click.option(
+    "--memory",
+    type=click.IntRange(128, 10240),
+    default=512,
+    help="In the image: memory in MiB, 512 by default.",
+)
+@click.option(
+    "--tmp",
+    type=click.IntRange(512, 10240),
+    default=512,
+    help="In the image: size of /tmp in MiB, 512 by default.",
+)
 def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options: Any) -> None:
     """Open finished zips again and check them as a function would find them.
 
@@ -26,18 +46,24 @@ def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options
     layers of one function, the lowest first; then --runtime says for which.
     """
     from layerkit.inspection import check_built, check_given
-    from layerkit.report import show_findings
+    from layerkit.report import show_findings, show_modules
 
     if zips or code:
-        reports = check_given(zips, code, options["runtime"], options["arch"], options["sdk_version"])
+        with engines(options) as given:
+            inside = _inside(given, options)
+            asked = (options["runtime"], options["arch"], options["sdk_version"])
+            reports = check_given(zips, code, *asked, inside)
     else:
         session = opened(options)
-        reports = [pair for target in session.targets for pair in check_built(session, target)]
+        with session.engines:
+            inside = _inside(session.engines, options, session.project)
+            reports = [pair for target in session.targets for pair in check_built(session, target, inside)]
     if as_json:
         print_json("check", {"targets": [{"stack": name, **one.as_json()} for name, one in reports]})
     else:
         for name, one in reports:
             show_findings(name, one, talk(options))
+            show_modules(name, one)
     failed = 0
     for _, one in reports:
         try:
@@ -48,6 +74,17 @@ def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options
             failed = max(failed, error.exit_code)
     if failed:
         raise click.exceptions.Exit(failed)
+
+
+def _inside(engines: Engines, options: dict[str, Any], project: Project | None = None) -> Inside | None:
+    """Return how to look inside the image, where that is asked for."""
+    if not options["in_image"]:
+        return None
+    from layerkit.container.stage import MIB, Limits
+    from layerkit.inspection import inside_of
+
+    limits = Limits(memory=options["memory"] * MIB, tmp=options["tmp"] * MIB)
+    return inside_of(engines, limits, talk(options), project=project, offline=options["offline"])
 
 
 @click.command()

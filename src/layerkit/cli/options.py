@@ -10,6 +10,7 @@ import click
 from layerkit.cli.console import talk
 
 if TYPE_CHECKING:
+    from layerkit.engines import Engines
     from layerkit.session import Session
 
 Command = Any
@@ -59,6 +60,13 @@ def with_options(command: Command, *options: Any) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def engines(options: dict[str, Any]) -> Engines:
+    """Return the way to an engine for a command that reads no project."""
+    from layerkit.engines import Engines, rule_of
+
+    return Engines(rule=rule_of(options["engine"], None), talk=talk(options))
 
 
 def opened(options: dict[str, Any]) -> Session:

@@ -55,7 +55,8 @@ class Furnishing:
 
     `network` is an engine's network mode: bridge, host, none or the name of a network. `memory` is in
     bytes. `temporary` are file systems in memory as (path, options of mount), `volumes` are (name of
-    a volume, path, "ro" or "rw"). `read_only` forbids writing anywhere else.
+    a volume, path, "ro" or "rw", with ",nocopy" where what the image has there shall not show).
+    `read_only` forbids writing anywhere else.
     """
 
     network: str = "bridge"
@@ -73,6 +74,7 @@ class Rooms:
         """Keep the engine; nothing is started before a room is asked for."""
         self.engine = engine
         self._rooms: dict[tuple[str, Furnishing], Room] = {}
+        self._volumes: list[str] = []
         self._lock = threading.Lock()
         self._before: Any = None
 
@@ -90,6 +92,9 @@ class Rooms:
             for room in rooms:
                 with contextlib.suppress(EngineError):  # the next run sweeps what stayed
                     room.remove()
+            for name in self._volumes:
+                with contextlib.suppress(EngineError), self.engine.talking("removing a volume"):
+                    self.engine.client.remove_volume(name)
         finally:
             if self._before is not None:
                 signal.signal(signal.SIGTERM, self._before)
@@ -107,6 +112,13 @@ class Rooms:
             if key not in self._rooms:
                 self._rooms[key] = _open(self.engine, image, furnishing)
             return self._rooms[key]
+
+    def volume(self) -> str:
+        """Return the name of a new volume, which rooms can share and which goes with them."""
+        with self._lock, self.engine.talking("making a volume"):
+            made = self.engine.client.create_volume(labels=self.engine.labels())
+            self._volumes.append(str(made["Name"]))
+            return self._volumes[-1]
 
 
 class Room:
@@ -203,10 +215,14 @@ class Room:
                 self.id, list(argv), environment=dict(env or {}), user=user, workdir=workdir
             )["Id"]
             stream = client.exec_start(identity, stream=True, demux=True)
-        for pair in self._given(stream, doing):
-            for number, chunk in enumerate(pair, start=1):
-                if chunk:
-                    take(chunk, number)
+        try:
+            for pair in self._given(stream, doing):
+                for number, chunk in enumerate(pair, start=1):
+                    if chunk:
+                        take(chunk, number)
+        finally:
+            # The SDK never closes the connection that the stream came by, and gives no other hold of it.
+            stream._response.close()  # type: ignore[attr-defined]  # noqa: SLF001
         return self._code(identity, doing)
 
     def _given(self, stream: Iterable[Any], doing: str) -> Iterator[Any]:
@@ -251,6 +267,7 @@ def _open(engine: Engine, image: Image, furnishing: Furnishing) -> Room:
             host_config=client.create_host_config(
                 network_mode=furnishing.network,
                 mem_limit=furnishing.memory,
+                memswap_limit=furnishing.memory,  # memory is all there is: no swap beside it
                 tmpfs={**_MOUNTED, **dict(furnishing.temporary)},
                 binds={name: {"bind": path, "mode": mode} for name, path, mode in furnishing.volumes},
                 read_only=furnishing.read_only,

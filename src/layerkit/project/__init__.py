@@ -89,6 +89,7 @@ class Project:
     aws_services: tuple[str, ...] | None = None
     containers: Containers = field(default_factory=Containers)
     engine: EngineRule | None = None
+    import_may_fail: frozenset[str] = frozenset()
     constraints: tuple[Requirement, ...] = ()
     overrides: tuple[Requirement, ...] = ()
     pins: tuple[Pin, ...] = ()
@@ -207,6 +208,7 @@ def _configured(project: Project, config: Config, overrides: Overrides) -> Proje
         containers=config.containers,
         engine=config.engine,
         publish=config.publish,
+        import_may_fail=config.import_may_fail,
     )
 
 

@@ -22,7 +22,7 @@ from layerkit.project.tables import Table, strings, table
 from layerkit.target import parse_arch, parse_runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from layerkit.project.faults import Faults
     from layerkit.target import Layout
@@ -35,6 +35,7 @@ EngineRule = Literal["auto", "docker", "wheels"]
 _KEYS = (
     "runtimes", "architectures", "sdk", "sdk-version", "layout", "layers", "functions", "never-deploy",
     "self-contained", "collisions", "output", "lock", "slim", "aws-services", "engine", "publish",
+    "import-may-fail",
     *_CONTAINERS,
 )  # fmt: skip
 _ROOTS = ("requirements", "extras", "groups", "dependencies", "project")
@@ -102,6 +103,7 @@ class Config:
     containers: Containers = field(default_factory=Containers)
     engine: EngineRule | None = None
     publish: PublishTable = field(default_factory=PublishTable)
+    import_may_fail: frozenset[str] = frozenset()
 
 
 def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
@@ -128,6 +130,7 @@ def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
         containers=read_containers(keys),
         engine=keys.choice("engine", ("auto", "docker", "wheels")),
         publish=publishing.read(keys.values.get("publish", {}), keys.at("publish"), faults),
+        import_may_fail=frozenset(_modules(keys, "import-may-fail")),
     )
 
 
@@ -184,6 +187,15 @@ def _layers(keys: Table) -> tuple[bool, dict[str, Roots] | None]:
         else:
             keys.faults.add(path, f'{inner!r} is not "auto", the one word that {REST!r} takes')
     return divided, layers
+
+
+def _modules(table: Table, key: str) -> Iterator[str]:
+    """Yield a list of dotted names of modules."""
+    for path, text in table.strings(key) or ():
+        if all(map(str.isidentifier, text.split("."))):
+            yield text
+        else:
+            table.faults.add(path, f"{text!r} is not the name of a module")
 
 
 def _layer(value: Any, path: str, faults: Faults) -> Roots:

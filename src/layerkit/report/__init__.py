@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rich.console import Console
+    from rich.text import Text
 
     from layerkit.check.findings import Report
     from layerkit.layer.manifest import Manifest
@@ -155,6 +156,31 @@ def show_findings(stack: str, report: Report, talk: Callable[[str], None]) -> No
             talk(f"  {finding.fix}")
     if not report.findings:
         talk(f"{checked}: {_counted(len(report.subjects), 'zip')} checked, nothing to say")
+
+
+def show_modules(stack: str, report: Report) -> None:
+    """Draw what came of importing each module inside the image, where that was done."""
+    inside = report.inside
+    if inside is None:
+        return
+    from rich.table import Table
+
+    pip = f"pip {inside.pip}" if inside.pip else "no pip"
+    title = f"{report.target_key}: stack {stack} in {inside.image} (Python {inside.python}, {pip})"
+    table = Table(title=title, title_justify="left")
+    for column in ("module", "package", "zip", "imported", "seconds"):
+        table.add_column(column, justify="right" if column == "seconds" else "left", overflow="fold")
+    for one in inside.modules:
+        result = "yes" if one.imported else f"no: {one.error}"
+        table.add_row(*map(_plain, (one.name, one.package or "", one.zip, result)), f"{one.seconds:.2f}")
+    console().print(table)
+
+
+def _plain(text: str) -> Text:
+    """Return words that come from elsewhere as they are: no brackets in them mean a style."""
+    from rich.text import Text
+
+    return Text(text)
 
 
 def show_runtimes(*, everything: bool) -> None:
