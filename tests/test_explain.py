@@ -136,7 +136,7 @@ def test_every_runtime_has_an_image_to_build_in(runtime: str) -> None:
     found = explain(UnsatisfiableError("demo==2.0 has no usable wheels"), uv, _project("demo"))
     assert found.fix
     assert "None" not in found.fix
-    assert "with Docker in " in found.fix
+    assert "let layerkit build it from source in " in found.fix
 
 
 def test_wheels_for_linux_on_the_targets_machine_are_named_before_all_others() -> None:

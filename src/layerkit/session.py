@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from layerkit.container.building import Builder
     from layerkit.fetch.download import Progress
     from layerkit.lock import Lock, LockedPackage, WheelRef
-    from layerkit.lock.sources import BuiltWheel, Sources
-    from layerkit.lock.uv import Candidate
+    from layerkit.lock.sources import Sources
     from layerkit.project import Overrides, Project
     from layerkit.target import Target
 
@@ -106,13 +105,21 @@ def lock_target(session: Session, target: Target, *, upgrade: Sequence[str] = ()
 
     Raises ResolutionError when it would have to be made and `renew` forbids it.
     """
+    where = str(locks.lock_path(session.project, target))
     if not upgrade and (lock := locks.current(session.project, target)):
-        return lock
-    if not renew:
+        changed = _built_again(session, lock)
+        if not changed:
+            return lock
+        if not renew:
+            raise ResolutionError(
+                f"built again, these are not the wheels of the lock: {'; '.join(changed)}",
+                where=where,
+                fix="run `layerkit lock`, or use the store that has the wheels of the lock",
+            )
+        session.talk(f"{target.key}: built again, with other bytes than the lock has: {'; '.join(changed)}")
+    elif not renew:
         raise ResolutionError(
-            "the lock is missing or answers other requirements",
-            where=str(locks.lock_path(session.project, target)),
-            fix="run `layerkit lock`",
+            "the lock is missing or answers other requirements", where=where, fix="run `layerkit lock`"
         )
     from layerkit.lock.resolve import resolve
 
@@ -131,6 +138,19 @@ def lock_target(session: Session, target: Target, *, upgrade: Sequence[str] = ()
     )
 
 
+def _built_again(session: Session, lock: Lock) -> list[str]:
+    """Build what the lock has from source and the store no longer has; say what came out differently."""
+    missing = [
+        package
+        for package in lock.packages
+        if package.source and session.store.find("wheels", package.wheel.sha256, ".whl") is None
+    ]
+    if not missing:
+        return []
+    builder = _builder(session, lock.target)
+    return [text for package in missing if (text := builder.again(package)) is not None]
+
+
 def _sources(session: Session, target: Target) -> Sources:
     """Return what builds from source: the packages that the project names, and others that have to be.
 
@@ -144,27 +164,20 @@ def _sources(session: Session, target: Target) -> Sources:
     return Sources(session.project.containers.build, _builder(session, target), may_add=may_add)
 
 
-def _builder(session: Session, target: Target) -> Callable[[Candidate], BuiltWheel]:
-    """Return what builds one candidate; nothing of containers is imported before it is called."""
-    made: list[Builder] = []
+def _builder(session: Session, target: Target) -> Builder:
+    """Return what builds source archives for a target."""
+    from layerkit.container.building import Bench, Builder
 
-    def build(candidate: Candidate) -> BuiltWheel:
-        from layerkit.container.building import Bench, Builder
-
-        if not made:
-            bench = Bench(
-                project=session.project,
-                target=target,
-                store=session.store,
-                need=lambda why: session.engines.need(target.key, why),
-                fetch=lambda files: fetch_wheels(session, files),
-                talk=session.talk,
-                offline=session.offline,
-            )
-            made.append(Builder(bench))
-        return made[0](candidate)
-
-    return build
+    bench = Bench(
+        project=session.project,
+        target=target,
+        store=session.store,
+        need=lambda why: session.engines.need(target.key, why),
+        fetch=lambda files: fetch_wheels(session, files),
+        talk=session.talk,
+        offline=session.offline,
+    )
+    return Builder(bench)
 
 
 def _built_folders(session: Session, target: Target) -> dict[Path, Path]:

@@ -145,6 +145,14 @@ def present_libraries(runtime: str) -> frozenset[str]:
     return frozenset((*known["glibc"]["value"], *known[facts()["runtimes"][runtime]["os"]]["present"]))
 
 
+def build_image(runtime: str) -> str | None:
+    """Return the image of a runtime that has compilers, where one is known: SAM's, for AL1 the older one."""
+    known = facts()["runtimes"][runtime]
+    sam, lambci = known["images"]["sam_build"], known["images"]["lambci_build"]
+    found: str | None = lambci or sam if known["os"] == "AL1" else sam or lambci
+    return found
+
+
 def runtimes() -> tuple[str, ...]:
     """Return the names of the runtimes that facts are known of, the oldest first."""
     return tuple(facts()["runtimes"])

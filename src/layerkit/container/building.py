@@ -26,8 +26,8 @@ from layerkit.container.vendoring import runs_on
 from layerkit.errors import BuildError, NetworkError
 from layerkit.lock import Source, WheelRef
 from layerkit.lock.pick import pick
-from layerkit.lock.sources import BuiltWheel, Sources
-from layerkit.lock.uv import Question, UnsatisfiableError, Uv
+from layerkit.lock.sources import BuiltWheel, Sources, build_constraints
+from layerkit.lock.uv import Candidate, Question, UnsatisfiableError, Uv
 from layerkit.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from layerkit.container.images import Image
     from layerkit.container.room import Room, Rooms
     from layerkit.lock import LockedPackage
-    from layerkit.lock.uv import Candidate
     from layerkit.project import Project
     from layerkit.store import Store
     from layerkit.target import Target
 
 KIND, SUFFIX = "built", ".json"
+_WHY = "packages without a wheel are built from source"
 # Part of every key: to be raised when the same source would come out differently.
 RECIPE = 1
 
@@ -69,28 +69,50 @@ class Builder:
     def __init__(self, bench: Bench) -> None:
         """Keep what to work with; nothing is started before a wheel has to be built."""
         self._bench = bench
+        self._bounds = build_constraints(bench.project.root)
         self._at_work: list[str] = []
         self._equipped: dict[str, Surroundings] = {}
 
-    def __call__(self, candidate: Candidate, tools: Sequence[str] = ()) -> BuiltWheel:
+    def __call__(self, candidate: Candidate) -> BuiltWheel:
         """Return the wheel of a candidate's source archive, from the store or built now.
 
-        `tools` are versions (name==version) that an earlier build of it used, kept where they can be
-        had. Raises BuildError, EngineError, NetworkError and StorageError.
+        Raises BuildError, EngineError, NetworkError and StorageError.
         """
-        bench, sdist = self._bench, candidate.sdist
-        if sdist is None:
+        if candidate.sdist is None:
             raise BuildError(
                 "there is no source archive of it", where=f"{candidate.name} {candidate.version}"
             )
-        name = f"{candidate.name} {candidate.version}"
+        return self._make(candidate, candidate.sdist, None)
+
+    def again(self, package: LockedPackage) -> str | None:
+        """Have the wheel of a locked package in the store; say what differs if it is another one now.
+
+        The build uses the versions of tools that the lock names, where they can be had.
+        """
+        source = package.source
+        if source is None:
+            return None
+        candidate = Candidate(name=package.name, version=package.version, wheels=(), sdist=source.sdist)
+        made = self._make(candidate, source.sdist, package)
+        if made.wheel.sha256 == package.wheel.sha256:
+            return None
+        image = made.source.digest
+        why = "" if image == source.digest else f", in the image {image} and not in {source.digest}"
+        return f"{package.name} {package.version} (sha256 {made.wheel.sha256[:12]}...{why})"
+
+    def _make(self, candidate: Candidate, sdist: WheelRef, locked: LockedPackage | None) -> BuiltWheel:
+        """Return a wheel from the store, the locked one where one is locked, or build it."""
+        bench = self._bench
         bench.fetch([sdist])
-        rooms = bench.need(f"{name} is built from source")
+        rooms = bench.need(_WHY)
         image = self._image(rooms)
         key = self._key(sdist, image)
         with bench.store.lock(KIND, key):
             found = self._kept(key, sdist)
-            return found if found is not None else self._built(rooms, image, key, candidate, sdist, tools)
+            if found is not None and (locked is None or locked.wheel.sha256 == found.wheel.sha256):
+                return found
+            tools = locked.source.tools if locked is not None and locked.source else ()
+            return self._built(rooms, image, key, candidate, sdist, tools)
 
     def _image(self, rooms: Rooms) -> Image:
         bench = self._bench
@@ -100,15 +122,8 @@ class Builder:
 
     def _key(self, sdist: WheelRef, image: Image) -> str:
         """Return the key of a build: everything that decides what comes out, but for the tools' versions."""
-        target = self._bench.target
-        decides = [
-            RECIPE,
-            sdist.sha256,
-            image.id,
-            target.key,
-            target.glibc,
-            self._bench.project.containers.system,
-        ]
+        target, system = self._bench.target, self._bench.project.containers.system
+        decides = [RECIPE, sdist.sha256, image.id, target.key, target.glibc, system, self._bounds]
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
     def _kept(self, key: str, sdist: WheelRef) -> BuiltWheel | None:
@@ -219,10 +234,12 @@ class Builder:
             sources=Sources((), self, may_add=True),
             offline=bench.offline,
         )
-        question = Question(requirements=tuple(wanted), arguments=bench.project.index_arguments)
+        question = Question(
+            requirements=tuple(wanted), constraints=self._bounds, arguments=bench.project.index_arguments
+        )
         try:
             try:
-                found = uv.resolve(replace(question, constraints=tuple(kept)))
+                found = uv.resolve(replace(question, constraints=(*self._bounds, *kept)))
             except UnsatisfiableError:
                 if not kept:
                     raise

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
+    from layerkit.container.tunnel import Tunnel
     from layerkit.target import Arch
 
 OWNER = "layerkit.owner"
@@ -57,6 +58,7 @@ class Engine:
     where: str
     version: str
     arch: Arch | None
+    tunnel: Tunnel | None = field(default=None, repr=False)
 
     def labels(self, **more: str) -> dict[str, str]:
         """Return the labels for a thing of this process; the names in `more` are put behind `layerkit.`."""
@@ -109,6 +111,8 @@ class Engine:
     def close(self) -> None:
         """Close the connections."""
         self.client.close()
+        if self.tunnel is not None:
+            self.tunnel.close()
 
 
 def present(environment: Mapping[str, str] | None = None) -> bool:
@@ -128,12 +132,27 @@ def connect(environment: Mapping[str, str] | None = None) -> Engine:
     Raises EngineError: there is none, this user may not use it, or it is too old.
     """
     environment = os.environ if environment is None else environment
+    where, arguments = _address(environment)
+    tunnel = None
+    if str(arguments["base_url"]).startswith("ssh://"):
+        from layerkit.container.tunnel import Tunnel
+
+        tunnel = Tunnel(arguments["base_url"])
+        arguments = {"base_url": tunnel.address}
+    try:
+        return _connected(where, arguments, tunnel)
+    except BaseException:
+        if tunnel is not None:
+            tunnel.close()
+        raise
+
+
+def _connected(where: str, arguments: Mapping[str, Any], tunnel: Tunnel | None) -> Engine:
+    """Ask the engine for its version, and return a connection that speaks it."""
     from docker.errors import DockerException
 
-    where = "the engine"
+    oldest = ".".join(map(str, OLDEST_API))
     try:
-        where, arguments = _address(environment)
-        oldest = ".".join(map(str, OLDEST_API))
         told = _client(arguments, oldest).version(api_version=False)
         version = str(told["ApiVersion"])
         if tuple(map(int, version.split("."))) < OLDEST_API:
@@ -143,15 +162,14 @@ def connect(environment: Mapping[str, str] | None = None) -> Engine:
                 fix="update it to Docker 20.10 or newer, or let DOCKER_HOST point to another engine",
             )
         client = _client(arguments, version)
-    except (DockerException, OSError, KeyError, ValueError) as error:
-        raise _unreachable(error, where) from error
-    return Engine(client=client, where=where, version=version, arch=_ARCHITECTURES.get(told.get("Arch", "")))
+    except (DockerException, OSError, KeyError, TypeError, ValueError) as error:
+        raise _unreachable(error, where, tunnel.said() if tunnel else "") from error
+    arch = _ARCHITECTURES.get(told.get("Arch", ""))
+    return Engine(client=client, where=where, version=version, arch=arch, tunnel=tunnel)
 
 
 def _client(arguments: Mapping[str, Any], version: str) -> APIClient:
     """Return a client that speaks one version of the API; nothing is asked yet."""
-    import shutil
-
     import docker
 
     client = docker.APIClient(
@@ -159,8 +177,6 @@ def _client(arguments: Mapping[str, Any], version: str) -> APIClient:
         version=version,
         timeout=_PATIENCE,
         max_pool_size=_CONNECTIONS,
-        # The user's own ssh knows the user's keys, jump hosts and known hosts.
-        use_ssh_client=shutil.which("ssh") is not None,
     )
     # Else REQUESTS_CA_BUNDLE, meant for the web, would take the place of the engine's own certificate.
     client.trust_env = not arguments.get("tls")
@@ -198,24 +214,31 @@ def _said(error: BaseException) -> str:
     return redact(" ".join(str(words).split()))
 
 
-def _unreachable(error: Exception, where: str) -> EngineError:
-    """Return why there is no connection: no engine, no permission, or settings that cannot work."""
+def _unreachable(error: Exception, where: str, said: str) -> EngineError:
+    """Return why there is no connection: no engine, no permission, or settings that cannot work.
+
+    `said` is what ssh had to say, where that is the way.
+    """
     numbers = {link.errno for link in _chain(error) if isinstance(link, OSError)}
     if numbers & set(_FORBIDDEN):
         fix = "add the user to the group `docker` and log in again, or use a rootless engine"
         return EngineError("this user may not use the engine's socket", where=where, fix=fix)
     if numbers & set(_ABSENT):
         return EngineError("no container engine answers", where=where, fix=_START_ONE)
-    return EngineError(f"the engine cannot be reached: {_said(error)}", where=where, fix=_START_ONE)
+    return EngineError(f"the engine cannot be reached: {said or _said(error)}", where=where, fix=_START_ONE)
 
 
 def _address(environment: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """Return where the engine is, in words, and the arguments that connect the SDK to it."""
+    from docker.errors import DockerException
     from docker.utils import kwargs_from_env
 
     if environment.get("DOCKER_HOST", "").strip():
-        arguments: dict[str, Any] = {**kwargs_from_env(dict(environment))}
-        return redact(arguments["base_url"]), arguments
+        host = redact(environment["DOCKER_HOST"])
+        try:
+            return host, {**kwargs_from_env(dict(environment))}
+        except DockerException as error:
+            raise EngineError(f"the settings of the engine cannot work: {error}", where=host) from error
     name = _context(environment)
     if name is None:
         return f"unix://{_DEFAULT_SOCKET}", {"base_url": f"unix://{_DEFAULT_SOCKET}"}

@@ -132,7 +132,7 @@ def _too_new(policies: WheelPolicies, wheel: Path, libraries: Iterable[Path]) ->
 
 
 def _above(allowed: Mapping[str, frozenset[str]], source: Path | IO[bytes]) -> Iterator[str]:
-    """Yield the symbol versions of an ELF file that are not among the allowed ones."""
+    """Yield the newest symbol version of each library that an ELF file needs above the allowed ones."""
     from auditwheel.elfutils import elf_find_versioned_symbols
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
@@ -142,10 +142,18 @@ def _above(allowed: Mapping[str, frozenset[str]], source: Path | IO[bytes]) -> I
             found = sorted(set(elf_find_versioned_symbols(ELFFile(file))))
         except ELFError:
             return
+    newest: dict[tuple[str, str], str] = {}
     for library, symbol in found:
         name, _, version = symbol.partition("_")
         if name in allowed and version not in allowed[name]:
-            yield f"{symbol} of {library}"
+            newest[library, name] = max(newest.get((library, name), ""), version, key=_order)
+    for (library, name), version in sorted(newest.items()):
+        yield f"{name}_{version} of {library}"
+
+
+def _order(version: str) -> list[int]:
+    """Return what versions are compared by."""
+    return [int(part) if part.isdigit() else 0 for part in version.split(".")]
 
 
 def _scripts(distribution: str) -> Iterator[str]:

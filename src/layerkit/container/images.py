@@ -8,17 +8,19 @@ An image is used by its id, so that a tag which moves meanwhile changes nothing 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from layerkit.errors import EngineError
 from layerkit.redaction import redact
-from layerkit.target import facts
+from layerkit.target import build_image, facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from layerkit.container.engine import Engine
     from layerkit.target import Arch, Target
@@ -28,7 +30,9 @@ Purpose = Literal["run", "build"]
 _PLATFORMS: dict[Arch, str] = {"x86_64": "amd64", "arm64": "arm64"}
 _KEYS: dict[Purpose, str] = {"run": "images", "build": "build-images"}
 _VARIABLES: dict[Purpose, str] = {"run": "LAYERKIT_IMAGE", "build": "LAYERKIT_BUILD_IMAGE"}
-_OFFLINE_FIX = "run once without --offline, or `docker pull` it"
+# Seconds between two words about a pull.
+_PAUSE = 5.0
+_REPOSITORY = "layerkit-images"
 # Two targets may need one tag for two architectures: pulling and looking at it must not be mixed.
 _pulling = threading.Lock()
 
@@ -71,8 +75,8 @@ def reference(
     """
     environment = os.environ if environment is None else environment
     name = f"{_VARIABLES[purpose]}_{target.short.upper()}"
-    known = facts()["runtimes"][target.runtime]["images"]
-    default = known["base"] if purpose == "run" else known["lambci_build"] or known["sam_build"]
+    run = facts()["runtimes"][target.runtime]["images"]["base"]
+    default = run if purpose == "run" else build_image(target.runtime)
     for found in (
         environment.get(f"{name}_{target.arch.upper()}"),
         environment.get(name),
@@ -96,29 +100,49 @@ def ready(
     Raises EngineError when it cannot be had.
     """
     with _pulling:
-        there = _inspect(engine, reference)
-        image = _image(reference, there, arch)
+        image = _here(engine, reference, arch)
         if image is not None:
             return image
         if offline:
-            other = f" (it is there for {there['Architecture']})" if there else ""
             raise EngineError(
-                f"the image for {platform(arch)} is not on the engine{other}, and nothing may be pulled",
+                f"the image for {platform(arch)} is not on the engine, and nothing may be pulled",
                 where=reference,
-                fix=_OFFLINE_FIX,
+                fix="run once without --offline, or `docker pull` it",
             )
         talk(f"pulling {reference} for {platform(arch)}")
-        _pull(engine, reference, arch)
-        pulled = _inspect(engine, reference)
-        image = _image(reference, pulled, arch)
+        _keep_other(engine, reference)
+        _pull(engine, reference, arch, talk)
+        image = _image(reference, _inspect(engine, reference), arch)
         if image is None:
-            has = pulled["Architecture"] if pulled else "nothing"
             raise EngineError(
-                f"the image is not for {platform(arch)}: the registry has {has}",
+                f"the registry has no image for {platform(arch)} under this name",
                 where=reference,
                 fix=f"name one for {arch} in [tool.layerkit.docker]",
             )
         return image
+
+
+def _here(engine: Engine, reference: str, arch: Arch) -> Image | None:
+    """Return an image that is on the engine for that architecture, under its name or one of ours."""
+    image = _image(reference, _inspect(engine, reference), arch)
+    if image is not None:
+        return image
+    repository, tag = _own_name(reference, _PLATFORMS[arch])
+    return _image(reference, _inspect(engine, f"{repository}:{tag}"), arch)
+
+
+def _keep_other(engine: Engine, reference: str) -> None:
+    """Give the image that has a name now one of ours: a tag stands for one architecture at a time."""
+    there = _inspect(engine, reference)
+    if there is not None:
+        repository, tag = _own_name(reference, there["Architecture"])
+        with engine.talking(f"naming {reference}"):
+            engine.client.tag(there["Id"], repository, tag=tag)
+
+
+def _own_name(reference: str, architecture: str) -> tuple[str, str]:
+    """Return the repository and tag by which an image of one architecture is found again."""
+    return _REPOSITORY, f"{hashlib.sha256(reference.encode()).hexdigest()[:16]}-{architecture}"
 
 
 def _inspect(engine: Engine, reference: str) -> Mapping[str, Any] | None:
@@ -147,14 +171,31 @@ def _image(reference: str, found: Mapping[str, Any] | None, arch: Arch) -> Image
     )
 
 
-def _pull(engine: Engine, reference: str, arch: Arch) -> None:
+def _told(
+    reference: str, lines: Iterable[dict[str, Any]], talk: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """Give the lines of a pull, and say from time to time how far it is."""
+    done: dict[str, tuple[int, int]] = {}
+    last = time.monotonic()
+    for line in lines:
+        progress = line.get("progressDetail") or {}
+        if line.get("status") == "Downloading" and progress.get("total"):
+            done[str(line.get("id"))] = int(progress.get("current", 0)), int(progress["total"])
+        if done and time.monotonic() - last > _PAUSE:
+            last = time.monotonic()
+            came, whole = (sum(column) for column in zip(*done.values(), strict=True))
+            talk(f"pulling {reference}: {came / 1e6:,.0f} of {whole / 1e6:,.0f} MB")
+        yield line
+
+
+def _pull(engine: Engine, reference: str, arch: Arch, talk: Callable[[str], None]) -> None:
     """Pull an image; errors come as a refusal at once or as a line of the progress."""
     from docker.errors import APIError
 
     with engine.talking(f"pulling {reference}"):
         try:
             lines = engine.client.pull(reference, stream=True, decode=True, platform=platform(arch))
-            said = [str(line["error"]) for line in lines if "error" in line]
+            said = [str(line["error"]) for line in _told(reference, lines, talk) if "error" in line]
         except APIError as error:
             said = [str(error.explanation or error)]
     if said:

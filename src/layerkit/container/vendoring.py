@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from layerkit.target import Target
 
 
+_SHOWN = 8
+
+
 def runs_on(wheel: Path, libraries: Libraries, target: Target, folder: Path) -> Path:
     """Return the wheel as it runs on the target; one without ELF files as it is, another in `folder`.
 
@@ -63,7 +66,9 @@ def _graft(request: dict[str, Any], name: str) -> dict[str, Any]:
 def _refused(answer: dict[str, Any], name: str, target: Target, known: dict[str, Any]) -> BuildError:
     """Return the error for a wheel that cannot run on the runtime."""
     has = f"{target.runtime} has glibc {'.'.join(map(str, target.glibc))} and GLIBCXX {known['glibcxx']}"
-    details = "".join(f"\n  {line}" for line in answer["details"])
+    shown = answer["details"][:_SHOWN]
+    more = len(answer["details"]) - len(shown)
+    details = "".join(f"\n  {line}" for line in shown) + (f"\n  and {more} more" if more else "")
     return BuildError(
         f"{answer['error']}: {has}{details}",
         where=name,

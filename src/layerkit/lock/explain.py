@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from layerkit.errors import ResolutionError
-from layerkit.target import facts
+from layerkit.target import build_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,11 +70,12 @@ def _tags(wheels: Iterable[WheelRef], machine: str) -> str:
 def _ways_out(uv: Uv) -> str:
     """Say what can be done about a missing wheel."""
     target = uv.target
-    images = facts()["runtimes"][target.runtime]["images"]
-    image = images["sam_build"] or images["lambci_build"] or images["base"]
+    image = build_image(target.runtime) or "an image with compilers (build-images)"
     level = ".".join(map(str, target.glibc))
+    takes = f"{target.runtime} has glibc {level} and takes wheels up to {target.tags()[0]}"
+    if uv.may_build:
+        return f"{takes}: ask for a version that has one; no source archive fits either"
     return (
-        f"{target.runtime} has glibc {level} and takes wheels up to {target.tags()[0]}: ask for a version"
-        f" that has one, or build one from source with Docker in {image} (pip wheel) and name the file"
-        " as a requirement"
+        f"{takes}: ask for a version that has one, or let layerkit build it from source in {image}: that"
+        " takes Docker (--engine auto, and an engine that runs)"
     )

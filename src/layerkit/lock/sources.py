@@ -78,6 +78,11 @@ class KnownSources:
         return {**told, "provides-extra": list(wheel.extras)}
 
 
+def build_constraints(project: Path) -> tuple[str, ...]:
+    """Return uv's `build-constraint-dependencies`, which bound what builds may use."""
+    return tuple(str(text) for text in _settings(project).get("build-constraint-dependencies", []))
+
+
 class Sources:
     """Takes packages from source: those that the project names, and where it may those that have to be."""
 
@@ -87,7 +92,7 @@ class Sources:
         """Keep what to build with; `may_add` allows packages beside the forced ones."""
         self._names = set(forced)
         self._build = build
-        self._may_add = may_add
+        self.may_add = may_add
         self._built: dict[tuple[str, str], BuiltWheel] = {}
 
     def resolve(self, ask: Callable[[KnownSources], tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
@@ -100,7 +105,7 @@ class Sources:
                 found = ask(KnownSources(names=frozenset(self._names), built=self._built))
             except UnsatisfiableError as error:
                 added = set(error.unbuilt) - self._names
-                if not added or not self._may_add:
+                if not added or not self.may_add:
                     raise
                 self._names |= added
                 continue

@@ -107,6 +107,11 @@ class Uv:
         self._sources = sources
         self._offline = offline
 
+    @property
+    def may_build(self) -> bool:
+        """Say whether packages without a fitting wheel are built from source."""
+        return self._sources is not None and self._sources.may_add
+
     def resolve(self, question: Question) -> tuple[Candidate, ...]:
         """Return the chosen versions in name order, each with its best wheel for the target.
 
