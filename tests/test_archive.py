@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import tracemalloc
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from forge import deflate, entry, forge
 from layerkit.archive import (
     Archive,
     ArchiveError,
+    DamagedRunError,
     Piece,
     Run,
     compose,
@@ -231,3 +233,31 @@ def test_junk_raises_nothing_but_the_own_error(junk: bytes, cut: int, tmp_path: 
     for data in (junk, small()[:cut] + junk + small()[cut:], small()[:cut] + junk, junk + small()[cut:]):
         with suppress(ArchiveError):  # either outcome is right, a crash is not
             content(laid(tmp_path, data))
+
+
+def test_a_run_opens_as_the_archive_that_its_members_would_be(tmp_path: Path) -> None:
+    pieces = [
+        Piece(name="b/tool", data=b"#!/bin/sh\n", executable=True),
+        Piece(name="a.txt", data=b"a" * 5000),
+        Piece(name="ü", data=b""),
+    ]
+    write_run(tmp_path / "run", pieces, b"info")
+    with Archive.of_run(Run.open(tmp_path / "run")) as archive:
+        contents = {member.name: (archive.read(member), member.executable) for member in archive.members}
+    assert contents == {"a.txt": (b"a" * 5000, False), "b/tool": (b"#!/bin/sh\n", True), "ü": (b"", False)}
+
+
+def test_a_run_that_rotted_does_not_open(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [Piece(name="a", data=bytes(range(256)))], b"")
+    data = bytearray((tmp_path / "run").read_bytes())
+    data[100] ^= 1
+    (tmp_path / "run").write_bytes(data)
+    with pytest.raises(DamagedRunError):
+        Archive.of_run(Run.open(tmp_path / "run"))
+
+
+def test_a_plain_file_is_an_archive_of_one_stored_member(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    with Archive.of_file(tmp_path / "file", crc=zlib.crc32(b"content")) as archive:
+        (member,) = archive.members
+        assert (member.name, archive.read(member)) == ("file", b"content")

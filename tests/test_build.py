@@ -19,7 +19,7 @@ from factory import make_wheel
 from layerkit.build import _settings, manifest_path
 from layerkit.cli import run
 from layerkit.output import alone
-from layerkit.project import FunctionSpec, LayerSpec, Project, Slimming, Stack
+from layerkit.project import FunctionSpec, LayerSpec, OverLimit, Project, Slimming, Stack
 from layerkit.target import target
 from own import own_project, tree_of_bytes
 from projects import project, requirement
@@ -80,6 +80,12 @@ CHANGES: dict[str, list[Any]] = {
         Slimming(keep=(("lib", ("*.h",)),)),
     ],
     "aws_services": [("s3",), ("s3", "sqs")],
+    "over_limit": [
+        OverLimit(mode="bundle"),
+        OverLimit(mode="nested-zip"),
+        OverLimit(mode="bundle", lazy=True),
+        OverLimit(mode="bundle", remote="s3://bucket/prefix"),
+    ],
 }
 # What need not be in the digest, and why.
 ELSEWHERE = {

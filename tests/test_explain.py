@@ -194,3 +194,9 @@ def test_uvs_own_words_are_understood(
     found = explain(refused.value, uv, project(tmp_path, {"default": [root]}))
     assert line in found.what
     assert "no version has a wheel that fits" in found.what
+
+
+def test_a_range_of_local_versions_is_asked_for_in_a_form_that_uv_takes() -> None:
+    uv = Index({"demo>=2.0,<=2.0": _wheels("cp311-cp311-manylinux_2_28_x86_64")}, {"demo": "1.5"})
+    found = said("Because all versions of demo>=2.0,<=2.0+cpu have no wheels with a matching tag", uv, "demo")
+    assert found.what.splitlines()[1].startswith("demo 2.0: there are wheels for cp311-cp311-manylinux_2_28")

@@ -18,6 +18,7 @@ from layerkit.layer.manifest import (
     Manifest,
     Package,
     ProjectRef,
+    RemoteFile,
     SdkRef,
     Stack,
     TargetRef,
@@ -55,6 +56,7 @@ def layer(name: str) -> Layer:
         unzipped=2000,
         licence=None,
         modules=("demo",),
+        unpacked=0,
         why=("api", "demo"),
         effects=(Effect(rule="headers", files=3, bytes=-400),),
     )
@@ -71,9 +73,17 @@ MANIFEST = Manifest(
     runtime_brings=(Brought(name="boto3", version="1.42.97", source="seen"),),
     layers=(layer("default"),),
     stacks=(
-        Stack(name="api", layers=("default",), code=zip_file("code.zip"), unzipped=4000, slack=262_139_999),
-        Stack(name="bare", layers=("default",), code=None, unzipped=2000, slack=-5),
+        Stack(
+            name="api",
+            layers=("default",),
+            code=zip_file("code.zip"),
+            unzipped=4000,
+            slack=262_139_999,
+            unpacked=8192,
+        ),
+        Stack(name="bare", layers=("default",), code=None, unzipped=2000, slack=-5, unpacked=0),
     ),
+    remote=(RemoteFile(file="demo-01.frames", sha256=DIGEST, size=5, address="s3://bucket/demo-01.frames"),),
     left_out=(LeftOut(name="boto3", version="1.42.97", reason="the runtime brings it"),),
     notes=("grüß dich",),
 )

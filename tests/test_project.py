@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from layerkit.errors import ConfigError, UsageError
-from layerkit.project import Project, Slimming, Stack, load, validate, with_pins
+from layerkit.project import OverLimit, Project, Slimming, Stack, load, validate, with_pins
 from layerkit.target import supported_runtimes
 
 BUILD = '[build-system]\nrequires = ["x"]\nbuild-backend = "x"\n'
@@ -365,6 +365,7 @@ def test_all_settings(root: Path) -> None:
             lock = "locks"
             collisions = {"python/x.txt" = "My_Pkg"}
             aws-services = ["sqs", "s3"]
+            over-limit = {mode = "bundle", lazy = true, remote = "s3://bucket/prefix"}
             [tool.layerkit.slim.rows]
             headers = false
             notebooks = ["*.ipynb", "/lib/demo/"]
@@ -380,6 +381,7 @@ def test_all_settings(root: Path) -> None:
     assert found.collisions == {"python/x.txt": "my-pkg"}
     assert (found.output, found.lock_folder) == (root / "out", root / "locks")
     assert found.aws_services == ("s3", "sqs")
+    assert found.over_limit == OverLimit(mode="bundle", lazy=True, remote="s3://bucket/prefix")
     assert found.slim == Slimming(
         switched=(("headers", False),),
         rows=(("notebooks", ("*.ipynb", "/lib/demo/")),),
@@ -390,6 +392,12 @@ def test_all_settings(root: Path) -> None:
 def test_slimming_can_be_switched_off_as_a_whole(root: Path) -> None:
     assert project(root, pep_621("")).slim == Slimming()
     assert not project(root, pep_621("[tool.layerkit]\nslim = false\n")).slim.enabled
+
+
+def test_what_becomes_of_a_stack_above_the_limit_can_be_one_word(root: Path) -> None:
+    assert project(root, pep_621("")).over_limit == OverLimit(mode="error")
+    found = project(root, pep_621('[tool.layerkit]\nover-limit = "nested-zip"\n'))
+    assert found.over_limit == OverLimit(mode="nested-zip")
 
 
 FAULTS: list[tuple[str, str]] = [
@@ -431,6 +439,11 @@ FAULTS: list[tuple[str, str]] = [
     ),
     ('slim = {rows = {a = ["../x"]}}', "slim.rows.a[0]: '../x' is not a pattern for files of a folder"),
     ('slim = {keep = {a = ["x", "[x"]}}', "slim.keep.a[1]: the bracket in '[x' is not closed"),
+    ('over-limit = "bundel"', "tool.layerkit.over-limit: 'bundel' is none of error, bundle, nested-zip"),
+    ("over-limit = 1", "tool.layerkit.over-limit: this is a number, and has to be a table"),
+    ('over-limit = {mod = "bundle"}', "tool.layerkit.over-limit.mod: there is no such key"),
+    ("over-limit = {lazy = 1}", "tool.layerkit.over-limit.lazy: this is a number"),
+    ('over-limit = {remote = "bucket"}', "tool.layerkit.over-limit.remote: 'bucket' is no address"),
     ("aws-services = []", "tool.layerkit.aws-services: this is empty"),
     ("layers = []", "tool.layerkit.layers: this is a list, and has to be a table"),
     ('layers = "all"', "tool.layerkit.layers: 'all'"),

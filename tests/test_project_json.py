@@ -28,6 +28,7 @@ def found(tmp_path: Path) -> Project:
         '[tool.layerkit]\nnever-deploy = ["b", "a"]\nbuild = ["x"]\ndocker = {images = {"3.12" = "i:1"}}\n'
         'collisions = {"python/x" = "a"}\n'
         "[tool.layerkit.slim]\nrows = {headers = false, a = ['x']}\nkeep = {b = ['*.h']}\n"
+        "[tool.layerkit.over-limit]\nmode = 'bundle'\nlazy = true\n"
         '[tool.layerkit.functions.f]\ndependencies = true\ncode = "src"\ninclude = ["*.py"]\n'
     )
     return load(tmp_path)

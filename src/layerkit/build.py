@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from layerkit.errors import ConfigError
 from layerkit.layer import last_division, standing
@@ -16,7 +17,7 @@ from layerkit.slim.table import text as slim_table
 from layerkit.values import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from layerkit.check.findings import Report
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from layerkit.project import Project
     from layerkit.session import Session
     from layerkit.target import Target
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +62,16 @@ class Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A plan with what it was made from; `lock` includes the project's own wheel where a layer has it."""
+    """A plan with what it was made from; `lock` includes the project's own wheel where a layer has it.
+
+    `again` makes anew what was remade of prepared wheels so that stacks fit, where that was done.
+    """
 
     lock: Lock
     plan: Plan
     prepared: Mapping[str, PreparedWheel]
     code: tuple[FunctionCode, ...]
+    again: Callable[[], Planned] | None = None
 
 
 def plan_target(session: Session, target: Target, *, locked: bool = False) -> Plan:
@@ -99,7 +107,7 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
     with alone(project.lock_folder / f"{target.key}.busy"):
         manifest = _write(session, plan, report, path)
         key = standing.build_key(*digests, last_division.write(project, plan.plan))
-        standing.remember(state, key, (path, *(path.parent / one.file for one in manifest.zips())))
+        standing.remember(state, key, (path, *(path.parent / name for name in manifest.files())))
     _keep_out_of_git(project.lock_folder)
     return Built(manifest=manifest, path=path, unchanged=False, engine=session.engines.use(target.key))
 
@@ -142,6 +150,7 @@ def _settings(project: Project) -> str:
         "alone": project.self_contained,
         "notes": project.notes,
         "slim": (slim_table(), as_json(project.slim), project.aws_services),
+        "over-limit": as_json(project.over_limit),
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
@@ -171,9 +180,47 @@ def planned(
     names = held(session.project, lock)
     prepared = _prepare(session, lock.target, [package for package in lock.packages if package.name in names])
     sizes = {one.function: one.size for one in code}
+    if session.project.over_limit.mode != "error":
+        return _fitted(session, lock, prepared, sizes, code)
     before, _ = last_division.read(session.project, lock.target.key)
     made = plan(session.project, lock, prepared, sizes, before)
     return Planned(lock=lock, plan=made, prepared=prepared, code=code)
+
+
+def _fitted(
+    session: Session,
+    lock: Lock,
+    prepared: Mapping[str, PreparedWheel],
+    sizes: Mapping[str, int],
+    code: tuple[FunctionCode, ...],
+) -> Planned:
+    """Plan with large files out of the way where a stack would not fit, and say what starting takes then."""
+    from layerkit.overlimit.fit import fit
+    from layerkit.overlimit.measure import measured
+    from layerkit.plan import plan
+
+    def prepare(packages: Sequence[LockedPackage]) -> Mapping[str, PreparedWheel]:
+        return _prepare(session, lock.target, packages)
+
+    def again(name: str) -> None:
+        prepare([package for package in lock.packages if package.name == name])
+
+    project = session.project
+    fitted = _mending(
+        session, prepared, lambda: fit(project, lock, prepared, sizes, session.store, prepare), again
+    )
+    before, _ = last_division.read(project, lock.target.key)
+    made = plan(project, fitted.lock, fitted.prepared, sizes, before)
+    moved = [wheel for wheel in fitted.prepared.values() if wheel.unpacked]
+    if moved and project.over_limit.mode == "bundle":
+        session.talk(f"{lock.target.key}: {measured(moved, session.store)}")
+    return Planned(
+        lock=fitted.lock,
+        plan=replace(made, notes=(*made.notes, *fitted.notes)),
+        prepared=fitted.prepared,
+        code=code,
+        again=partial(_fitted, session, lock, prepared, sizes, code),
+    )
 
 
 def _prepare(session: Session, target: Target, packages: Sequence[LockedPackage]) -> dict[str, PreparedWheel]:
@@ -248,40 +295,74 @@ def _write(session: Session, plan: Planned, report: Report, path: Path) -> Manif
     from layerkit.output import remove
 
     folder, prefix = path.parent, path.stem
-    before = manifests.zips_of(path)
+    before = manifests.files_of(path)
     layers = _compose(session, plan, folder, prefix)
     code = _write_code(plan.code, folder, prefix)
+    _copy_remote(session, plan, folder)
     notes = [f"{finding.where}: {finding.text}" for finding in report.findings]
     manifest = describe(session.project, plan.lock, plan.plan, plan.prepared, layers, code, notes=notes)
     manifests.write(manifest, path)
-    for name in sorted(before - {one.file for one in manifest.zips()}):
+    for name in sorted(before.difference(manifest.files())):
         remove(folder / name)
     return manifest
 
 
+def _copy_remote(session: Session, plan: Planned, folder: Path) -> None:
+    """Copy the frames that no layer holds out of the store, for somebody to upload."""
+    held = {name for layer in plan.plan.layers for name in layer.packages}
+    files = [file for name in sorted(held) for file in plan.prepared[name].remote]
+    if not files:
+        return
+    from shutil import copyfile
+
+    from layerkit.output import draft
+    from layerkit.overlimit.framing import KIND, SUFFIX
+
+    for file, sha256, _ in files:
+        with draft(folder / file) as path:
+            copyfile(session.store.path(KIND, sha256, SUFFIX), path)
+
+
 def _compose(session: Session, plan: Planned, folder: Path, prefix: str) -> tuple[BuiltLayer, ...]:
     """Write the layers' zips; a prepared wheel that rotted in the store is made anew, each once."""
-    from layerkit.archive import DamagedRunError
     from layerkit.layer.zips import compose_layers
 
-    whole = {wheel.path: name for name, wheel in plan.prepared.items()}
+    def again(name: str) -> None:
+        if plan.again and plan.prepared[name].unpacked:
+            plan.again()
+        else:
+            _prepare(session, plan.lock.target, [one for one in plan.lock.packages if one.name == name])
+
+    collisions = session.project.collisions
+    return _mending(
+        session,
+        plan.prepared,
+        lambda: compose_layers(plan.plan, plan.prepared, folder, prefix, collisions),
+        again,
+    )
+
+
+def _mending(
+    session: Session,
+    prepared: Mapping[str, PreparedWheel],
+    work: Callable[[], T],
+    again: Callable[[str], None],
+) -> T:
+    """Do the work; a prepared wheel that it finds rotten in the store is made `again`, each once."""
+    from layerkit import prepare as preparing
+    from layerkit.archive import DamagedRunError
+
+    whole = {wheel.path: name for name, wheel in prepared.items()}
     while True:
         try:
-            return compose_layers(plan.plan, plan.prepared, folder, prefix, session.project.collisions)
+            return work()
         except DamagedRunError as error:  # noqa: PERF203 - as often as a run is found rotten
             name = whole.pop(error.path, None)
             if name is None:
                 raise
-            _prepare_again(session, plan, name)
-
-
-def _prepare_again(session: Session, plan: Planned, name: str) -> None:
-    """Replace the prepared wheel of one package in the store."""
-    from layerkit import prepare as preparing
-
-    session.talk(f"{name} was damaged in the store; preparing it again")
-    session.store.evict(preparing.KIND, plan.prepared[name].key, preparing.SUFFIX)
-    _prepare(session, plan.lock.target, [one for one in plan.lock.packages if one.name == name])
+            session.talk(f"{name} was damaged in the store; preparing it again")
+            session.store.evict(preparing.KIND, prepared[name].key, preparing.SUFFIX)
+            again(name)
 
 
 def _write_code(code: Sequence[FunctionCode], folder: Path, prefix: str) -> tuple[CodeZip, ...]:

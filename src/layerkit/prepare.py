@@ -46,7 +46,8 @@ class PreparedWheel:
 
     `zipped` is what it adds to a zip in bytes, without its part of the central directory; `unzipped`
     what Lambda counts. `modules` are the top-level names that can be imported from it. `notes` are
-    sentences about what is odd in the wheel.
+    sentences about what is odd in the wheel. `unpacked` bytes of it go to /tmp when a function starts;
+    `remote` are the frames of these that no layer holds, as (file, sha256, size): see `overlimit`.
     """
 
     name: str
@@ -62,6 +63,8 @@ class PreparedWheel:
     modules: tuple[str, ...]
     dropped: Mapping[str, Dropped]
     notes: tuple[str, ...]
+    unpacked: int = 0
+    remote: tuple[tuple[str, str, int], ...] = ()
 
 
 def key(wheel_sha256: str, target: Target, layout: Layout, slimming: str) -> str:
@@ -99,6 +102,8 @@ def load(store: Store, key: str) -> PreparedWheel | None:
             modules=tuple(info["modules"]),
             dropped={why: Dropped(count=n, bytes=size) for why, (n, size) in info["dropped"].items()},
             notes=tuple(info["notes"]),
+            unpacked=info.get("unpacked", 0),
+            remote=tuple((file, sha256, size) for file, sha256, size in info.get("remote", ())),
         )
     except (WheelError, ValueError, KeyError, TypeError):
         return None  # damaged: as good as none, and replaced by the next one to be prepared

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from layerkit.archive.examine import examine
-from layerkit.archive.layout import CHUNK, DEFLATED
+from layerkit.archive.layout import CENTRAL, CHUNK, DEFLATED, LOCAL, STORED
+from layerkit.archive.member import Member
 from layerkit.archive.problems import ArchiveError, Problem
+from layerkit.archive.run import DamagedRunError
 from layerkit.errors import StorageError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from layerkit.archive.member import Member
+    from layerkit.archive.run import Run
 
 
 @final
@@ -53,6 +55,34 @@ class Archive:
                 raise StorageError(f"cannot be read: {error.strerror}", where=name) from error
             raise
         return cls(path=path, name=name, members=members, notes=notes, fd=fd)
+
+    @classmethod
+    def of_run(cls, run: Run) -> Archive:
+        """Open the members of a run, which was written here and is only proved to be what it was.
+
+        Raises DamagedRunError, and StorageError where it cannot be read.
+        """
+        archive = cls._of_file(run.path, tuple(_members(run)))
+        crc = 0
+        for part in archive._stream(_whole(run.path.name, run.zipped)):  # noqa: SLF001 - its own
+            crc = zlib.crc32(part, crc)
+        if crc != run.crc:
+            archive.close()
+            raise DamagedRunError(run.path)
+        return archive
+
+    @classmethod
+    def of_file(cls, path: Path, *, crc: int) -> Archive:
+        """Open a plain file as an archive of one stored member, whose CRC-32 is known."""
+        return cls._of_file(path, (_whole(path.name, path.stat().st_size, crc),))
+
+    @classmethod
+    def _of_file(cls, path: Path, members: tuple[Member, ...]) -> Archive:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StorageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        return cls(path=path, name=path.name, members=members, notes=(), fd=fd)
 
     def __enter__(self) -> Archive:
         """Return the archive itself."""
@@ -157,3 +187,28 @@ class Archive:
 
     def _refuse(self, member: Member, case: str, text: str) -> ArchiveError:
         return ArchiveError(self.name, [Problem(case=case, text=text, member=member.name)])
+
+
+def _whole(name: str, size: int, crc: int = 0) -> Member:
+    """Return all of a file as one stored member."""
+    return Member(name=name, method=STORED, crc=crc, packed=size, size=size, offset=0, executable=False)
+
+
+def _members(run: Run) -> Iterator[Member]:
+    """Yield the members of a run in name order, from its central records."""
+    at = 0
+    for _ in range(run.entries):
+        _, _, _, _, method, _, _, crc, packed, size, length, _, _, _, _, attributes, start = (
+            CENTRAL.unpack_from(run.central, at)
+        )
+        at += CENTRAL.size
+        yield Member(
+            name=run.central[at : at + length].decode(),
+            method=method,
+            crc=crc,
+            packed=packed,
+            size=size,
+            offset=start + LOCAL.size + length,
+            executable=attributes >> 16 & 0o111 != 0,
+        )
+        at += length

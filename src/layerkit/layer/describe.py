@@ -15,6 +15,7 @@ from layerkit.layer.manifest import (
     Manifest,
     Package,
     ProjectRef,
+    RemoteFile,
     SdkRef,
     Stack,
     TargetRef,
@@ -65,7 +66,8 @@ def describe(
         sdk=_sdk(lock, project),
         runtime_brings=brought(lock.target),
         layers=tuple(_layer(layer, plan, prepared, wheels) for layer in layers),
-        stacks=_stacks(plan, layers, code),
+        stacks=_stacks(plan, layers, code, prepared),
+        remote=_remote(layers, prepared, project),
         left_out=tuple(LeftOut(name=e.name, version=e.version, reason=e.reason) for e in plan.left_out),
         notes=tuple(_public(note, project) for note in said),
     )
@@ -126,6 +128,7 @@ def _package(wheel: PreparedWheel, filename: str, why: tuple[str, ...]) -> Packa
         unzipped=wheel.unzipped,
         licence=wheel.licence,
         modules=wheel.modules,
+        unpacked=wheel.unpacked,
         why=why,
         effects=_effects(wheel),
     )
@@ -150,9 +153,27 @@ def _zip(path: Path, sha256: str, size: int, unzipped: int, entries: int) -> Zip
     )
 
 
-def _stacks(plan: Plan, layers: Sequence[BuiltLayer], code: Sequence[CodeZip]) -> tuple[Stack, ...]:
+def _remote(
+    layers: Sequence[BuiltLayer], prepared: Mapping[str, PreparedWheel], project: Project
+) -> tuple[RemoteFile, ...]:
+    """Return the files that functions fetch from elsewhere, by name."""
+    base = (project.over_limit.remote or "").rstrip("/")
+    files = sorted(file for layer in layers for name in layer.packages for file in prepared[name].remote)
+    return tuple(
+        RemoteFile(file=file, sha256=sha256, size=size, address=f"{base}/{file}" if base else None)
+        for file, sha256, size in files
+    )
+
+
+def _stacks(
+    plan: Plan,
+    layers: Sequence[BuiltLayer],
+    code: Sequence[CodeZip],
+    prepared: Mapping[str, PreparedWheel],
+) -> tuple[Stack, ...]:
     """Return the stacks of the plan with the sizes that the zips really have."""
     sizes = {layer.name: layer.unzipped for layer in layers}
+    moved = {layer.name: sum(prepared[name].unpacked for name in layer.packages) for layer in layers}
     zips = {each.function: each for each in code}
     stacks = []
     for planned in plan.stacks:
@@ -166,6 +187,7 @@ def _stacks(plan: Plan, layers: Sequence[BuiltLayer], code: Sequence[CodeZip]) -
                 code=_zip(own.path, own.sha256, own.size, own.unzipped, own.entries) if own else None,
                 unzipped=unzipped,
                 slack=most_unzipped() - unzipped,
+                unpacked=sum(moved[name] for name in planned.layers),
             )
         )
     return tuple(stacks)

@@ -99,7 +99,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """A package in a layer; sizes in bytes. `why` leads from a root of the project to the package."""
+    """A package in a layer; sizes in bytes. `why` leads from a root of the project to the package.
+
+    `unpacked` is what it takes of /tmp when a function starts, 0 where all of it stays in the layer.
+    """
 
     name: str
     version: str
@@ -108,6 +111,7 @@ class Package:
     unzipped: int
     licence: str | None
     modules: tuple[str, ...]
+    unpacked: int
     why: tuple[str, ...]
     effects: tuple[Effect, ...]
 
@@ -141,7 +145,8 @@ class Layer:
 class Stack:
     """Layers that meet in one function, the lowest first; `code` is null where only layers are declared.
 
-    `unzipped` is the sum that Lambda's limit counts, `slack` what the limit leaves, both in bytes.
+    `unzipped` is the sum that Lambda's limit counts, `slack` what the limit leaves, `unpacked` what the
+    function needs of /tmp when it starts, all in bytes.
     """
 
     name: str
@@ -149,6 +154,17 @@ class Stack:
     code: ZipFile | None
     unzipped: int
     slack: int
+    unpacked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A file beside the manifest that no layer holds: functions fetch it from `address`. Size in bytes."""
+
+    file: str
+    sha256: str
+    size: int
+    address: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +190,7 @@ class Manifest:
     runtime_brings: tuple[Brought, ...]
     layers: tuple[Layer, ...]
     stacks: tuple[Stack, ...]
+    remote: tuple[RemoteFile, ...]
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
 
@@ -181,6 +198,10 @@ class Manifest:
         """Return the zips that belong to the manifest: those of the layers, then the functions' code."""
         code = tuple(stack.code for stack in self.stacks if stack.code)
         return (*(layer.zip for layer in self.layers), *code)
+
+    def files(self) -> tuple[str, ...]:
+        """Return the names of all files that belong to the manifest."""
+        return (*(one.file for one in self.zips()), *(one.file for one in self.remote))
 
     def text(self) -> str:
         """Return the manifest as it stands in its file."""
@@ -217,16 +238,16 @@ def read(path: Path) -> Manifest:
         manifest = from_json(Manifest, document)
     except UnfitError as error:
         raise ConfigError(f"the manifest is damaged: {error}", where=str(path), fix=fix) from error
-    foreign = [zip_file.file for zip_file in manifest.zips() if not _bare(zip_file.file)]
+    foreign = [name for name in manifest.files() if not _bare(name)]
     if foreign:
         raise ConfigError(f"the manifest names a file elsewhere: {foreign[0]!r}", where=str(path), fix=fix)
     return manifest
 
 
-def zips_of(path: Path) -> frozenset[str]:
-    """Return the names of the zips of the manifest in `path`; none where there is no manifest of ours."""
+def files_of(path: Path) -> frozenset[str]:
+    """Return the names of the files of the manifest in `path`; none where there is no manifest of ours."""
     try:
-        return frozenset(one.file for one in read(path).zips())
+        return frozenset(read(path).files())
     except (ConfigError, StorageError):
         return frozenset()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from layerkit.errors import ConfigError
+from layerkit.lock.decoder import decoder
 from layerkit.metadata import Dependency
 from layerkit.output import write_bytes
 from layerkit.toml import TOMLDecodeError, parse
@@ -139,6 +140,8 @@ def inputs_digest(project: Project, target: Target) -> str:
         "sdk": (project.sdk, sdk),
         "target": (target.markers(), target.glibc),
     }
+    if name := decoder(project, target):
+        asked["decoder"] = name
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 

@@ -20,6 +20,7 @@ _NO_WHEEL = re.compile(
     r" (?:has|have) no (?:usable wheels|wheels with)"
 )
 _MOST_PACKAGES, _MOST_TAGS = 3, 12
+_LOCAL = re.compile(r"\+[a-z0-9.]+")
 
 
 def explain(error: UnsatisfiableError, uv: Uv, project: Project) -> ResolutionError:
@@ -47,7 +48,8 @@ def _mentioned(text: str, project: Project) -> Iterable[list[str]]:
 def _missing_wheel(name: str, versions: str, uv: Uv, project: Project) -> str:
     """Say which wheels there are of a package that has none for the target."""
     arguments = project.index_arguments
-    found = uv.wheels_of(name + versions, arguments)
+    # uv says the range of a local version in a form that it does not take: <=2.13.0+cpu.
+    found = uv.wheels_of(name + _LOCAL.sub("", versions), arguments)
     fitting = uv.newest_fitting(name, arguments)
     newest = (
         f"the newest version with a wheel that fits: {fitting}"

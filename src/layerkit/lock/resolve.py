@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from layerkit import lock as locks
 from layerkit.lock import inputs_digest, lock_path, write
+from layerkit.lock.decoder import decoder
 from layerkit.lock.pick import pick, sized, verify_hashes
 from layerkit.lock.reasons import forced_by, older
 from layerkit.lock.sdk import choose_versions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerkit.lock import Lock, LockedPackage, WheelRef
+    from layerkit.lock.sdk import Resolution
     from layerkit.lock.sources import Sources
     from layerkit.metadata import Dependency
     from layerkit.project import Pin, Project, Requirement
@@ -48,7 +50,7 @@ def resolve(
     question = _question(project, target, roots, pins, built, upgrade)
     names = frozenset(root.name for root in roots)
     try:
-        resolution = choose_versions(uv, question, pins, names, project.sdk)
+        resolution = _choose(uv, question, pins, names, project)
     except UnsatisfiableError as error:
         from layerkit.lock.explain import explain
 
@@ -62,6 +64,22 @@ def resolve(
     notes = (*resolution.notes, *older(uv, project.index_arguments, packages, bounds, pins))
     path, inputs = lock_path(project, target), inputs_digest(project, target)
     return write(path, target, packages, decision, inputs, notes)
+
+
+def _choose(
+    uv: Uv, question: Question, pins: Mapping[str, Pin], names: frozenset[str], project: Project
+) -> Resolution:
+    """Return the versions, with a decoder for a bundle above the limit where one is needed and fits."""
+    wanted = decoder(project, uv.target)
+    if wanted is None:
+        return choose_versions(uv, question, pins, names, project.sdk)
+    try:
+        asked = replace(question, requirements=(*question.requirements, wanted))
+        return choose_versions(uv, asked, pins, names, project.sdk)
+    except UnsatisfiableError:
+        found = choose_versions(uv, question, pins, names, project.sdk)
+        note = f"no {wanted} is to be had: a bundle is compressed by zlib, which starts later"
+        return replace(found, notes=(*found.notes, note))
 
 
 def _question(

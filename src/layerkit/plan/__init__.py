@@ -142,11 +142,7 @@ def plan(
         why=_why(closures),
         notes=(*notes, *_notes(layers, closures, walking, lock)),
     )
-    needs = {
-        name: frozenset().union(*(closures[each].needed for each in names))
-        for name, names in _stacks(project).items()
-    }
-    if faults := doubts(made, needs, code):
+    if faults := doubts(made, _needs(project, closures), code):
         raise LayerkitError("the plan contradicts itself: " + "; ".join(faults), where=lock.target.key)
     return made
 
@@ -159,6 +155,19 @@ def _stacks(project: Project) -> Stacks:
         if layer.name not in placed:
             stacks[f"{layer.name} alone" if layer.name in stacks else layer.name] = (layer.name,)
     return stacks
+
+
+def stack_packages(project: Project, lock: Lock) -> dict[str, frozenset[str]]:
+    """Return the packages that each stack holds, whichever of its layers they lie in."""
+    walking = rules(project, lock)
+    return _needs(project, {layer.name: closure(layer, project, lock, walking) for layer in project.layers})
+
+
+def _needs(project: Project, closures: Mapping[str, Closure]) -> dict[str, frozenset[str]]:
+    return {
+        name: frozenset().union(*(closures[each].needed for each in names))
+        for name, names in _stacks(project).items()
+    }
 
 
 def _layer(
@@ -228,6 +237,7 @@ def _prove_limits(
         ways.append("name packages it can do without in tool.layerkit.never-deploy")
         if lock.sdk.mode == "bundle":
             ways.append(f"make the runtime's SDK do, which is bundled because: {lock.sdk.reason}")
+        ways.append('unpack large files to /tmp when it starts: tool.layerkit.over-limit = "bundle"')
         ways.append("deploy it as a container image")
     if any(len(stack.layers) > most for stack in stacks):
         ways.append("merge layers that are always used together")

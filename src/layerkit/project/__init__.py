@@ -20,7 +20,7 @@ from layerkit.project.local_closure import with_local_closure
 from layerkit.project.publishing import PublishTable
 from layerkit.project.python_range import admits
 from layerkit.project.requirement import Pin, Requirement, canonical, resolved, well_formed
-from layerkit.project.specs import Containers, FunctionSpec, LayerSpec, Slimming, Stack
+from layerkit.project.specs import Containers, FunctionSpec, LayerSpec, OverLimit, Slimming, Stack
 from layerkit.project.text_files import shown
 from layerkit.target import facts, parse_arch, parse_runtime, runtimes, supported_runtimes, target
 
@@ -38,6 +38,7 @@ __all__ = [
     "EngineRule",
     "FunctionSpec",
     "LayerSpec",
+    "OverLimit",
     "Overrides",
     "Pin",
     "Project",
@@ -86,6 +87,7 @@ class Project:
     never: frozenset[str] = frozenset()
     collisions: Mapping[str, str] = field(default_factory=dict)
     slim: Slimming = field(default_factory=Slimming)
+    over_limit: OverLimit = field(default_factory=OverLimit)
     aws_services: tuple[str, ...] | None = None
     containers: Containers = field(default_factory=Containers)
     engine: EngineRule | None = None
@@ -204,6 +206,7 @@ def _configured(project: Project, config: Config, overrides: Overrides) -> Proje
         never=config.never,
         collisions=config.collisions,
         slim=config.slim,
+        over_limit=config.over_limit,
         aws_services=config.aws_services,
         containers=config.containers,
         engine=config.engine,

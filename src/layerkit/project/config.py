@@ -17,7 +17,7 @@ from layerkit.project.containers_table import KEYS as _CONTAINERS
 from layerkit.project.containers_table import read as read_containers
 from layerkit.project.publishing import PublishTable
 from layerkit.project.requirement import canonical, is_name
-from layerkit.project.specs import Containers, Slimming
+from layerkit.project.specs import Containers, OverLimit, OverLimitMode, Slimming
 from layerkit.project.tables import Table, strings, table
 from layerkit.target import parse_arch, parse_runtime
 
@@ -37,9 +37,12 @@ _KEYS = (
     "self-contained", "collisions", "output", "lock", "slim", "aws-services", "engine", "publish",
     "import-may-fail",
     *_CONTAINERS,
+    "over-limit",
 )  # fmt: skip
 _ROOTS = ("requirements", "extras", "groups", "dependencies", "project")
 _SLIM = ("rows", "keep")
+_OVER_LIMIT = ("mode", "lazy", "remote")
+_MODES: tuple[OverLimitMode, ...] = ("error", "bundle", "nested-zip")
 _FUNCTION = ("layers", "code", "include", "exclude", *_ROOTS)
 # What no declared layer holds, as a key beside theirs.
 REST = "*"
@@ -99,6 +102,7 @@ class Config:
     output: str | None = None
     lock: str | None = None
     slim: Slimming = field(default_factory=Slimming)
+    over_limit: OverLimit = field(default_factory=OverLimit)
     aws_services: tuple[str, ...] | None = None
     containers: Containers = field(default_factory=Containers)
     engine: EngineRule | None = None
@@ -126,6 +130,7 @@ def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
         output=keys.string("output"),
         lock=keys.string("lock"),
         slim=_slim(keys),
+        over_limit=_over_limit(keys),
         aws_services=_services(keys),
         containers=read_containers(keys),
         engine=keys.choice("engine", ("auto", "docker", "wheels")),
@@ -291,3 +296,14 @@ def _services(keys: Table) -> tuple[str, ...] | None:
     if written == [] and keys.values["aws-services"] == []:
         keys.faults.add(keys.at("aws-services"), "this is empty")
     return None if written is None else tuple(sorted({text for _, text in written}))
+
+
+def _over_limit(keys: Table) -> OverLimit:
+    """Read what becomes of a stack that is too large: a word, or a table with the word as its mode."""
+    if isinstance(keys.values.get("over-limit"), str):
+        return OverLimit(mode=keys.choice("over-limit", _MODES) or "error")
+    inner = Table(keys.values.get("over-limit", {}), keys.at("over-limit"), keys.faults, _OVER_LIMIT)
+    remote = inner.string("remote")
+    if remote and not remote.startswith(("s3://", "https://", "http://")):
+        inner.faults.add(inner.at("remote"), f"{remote!r} is no address such as s3://bucket/prefix")
+    return OverLimit(mode=inner.choice("mode", _MODES) or "error", lazy=inner.flag("lazy"), remote=remote)

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
     from layerkit.project.requirement import Requirement
 
-__all__ = ["Containers", "FunctionSpec", "LayerSpec", "Slimming", "Stack"]
+__all__ = ["Containers", "FunctionSpec", "LayerSpec", "OverLimit", "OverLimitMode", "Slimming", "Stack"]
+
+OverLimitMode = Literal["error", "bundle", "nested-zip"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +81,16 @@ class Containers:
     images: tuple[tuple[str, str], ...] = ()
     build_images: tuple[tuple[str, str], ...] = ()
     network: str = "bridge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverLimit:
+    """What becomes of a stack that is larger than Lambda takes.
+
+    `lazy` unpacks a package of the bundle when it is first imported; `remote` is the address, such as
+    s3://bucket/prefix, of frames that no layer can hold.
+    """
+
+    mode: OverLimitMode = "error"
+    lazy: bool = False
+    remote: str | None = None
