@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from layerkit.overlimit.loader_wheel import loader
 from layerkit.prepare import prepare
 from layerkit.project import OverLimit
 from layerkit.target import target
+from zips import unzip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,9 +80,7 @@ def lay(opt: Path, wheels: Iterable[PreparedWheel]) -> Path:
     opt.mkdir(parents=True, exist_ok=True)
     path = opt.with_suffix(".zip")
     compose(path, [Run.open(wheel.path) for wheel in wheels])
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            os.chmod(archive.extract(info, opt), info.external_attr >> 16 & 0o777)  # noqa: PTH101
+    unzip(path, opt)
     return opt / SITE
 
 

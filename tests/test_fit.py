@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +15,7 @@ from layerkit.cli import run
 from layerkit.overlimit import codec, frames, framing
 from layerkit.target import facts
 from moto_server import on_loopback
+from zips import unzip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,9 +107,7 @@ def unzipped(shop: Path, manifest: dict[str, Any], *layers: str) -> Bundle:
     for layer in manifest["layers"]:
         if layer["name"] in layers:
             (path,) = (shop / "dist").rglob(layer["zip"]["file"])
-            with zipfile.ZipFile(path) as archive:
-                for info in archive.infolist():
-                    os.chmod(archive.extract(info, opt), info.external_attr >> 16 & 0o777)  # noqa: PTH101
+            unzip(path, opt)
     tmp.mkdir()
     return Bundle(site=opt / SITE, tmp=tmp)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bundles import BETA, BIG, FILES, Bundle, bundle
+from lambda_like import without
 from layerkit.overlimit import codec, frames, framing
 from real import interpreter
 
@@ -231,7 +232,7 @@ def test_a_folder_of_that_name_that_is_no_tree_is_filled(laid: Bundle) -> None:
 
 def test_a_tree_of_another_user_is_not_used(laid: Bundle) -> None:
     if os.getuid() != 0:
-        pytest.skip("only root can give a folder away")
+        without("only root can give a folder away")
     laid.says("import alpha")
     os.chown(only_tree(laid), 12345, 12345)
     done = laid.run("import alpha")
@@ -289,7 +290,7 @@ layerkit_loader.bundle.unpack(layerkit_loader.bundle.units)
 def filled(laid: Bundle, size: int) -> Bundle:
     """Let the bundle have a /tmp of so many bytes; only root can mount one."""
     if os.getuid() != 0:
-        pytest.skip("only root can mount a small /tmp")
+        without("only root can mount a small /tmp")
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", laid.tmp], check=True)
     return laid
 

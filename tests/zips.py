@@ -1,7 +1,8 @@
-"""Finished zips made to order, as tools of all kinds make them."""
+"""Finished zips made to order, as tools of all kinds make them, and unzipped as Lambda does."""
 
 from __future__ import annotations
 
+import os
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,13 @@ def zipped(path: Path, files: Mapping[str, str | bytes]) -> Path:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content)
     return path
+
+
+def unzip(path: Path, folder: Path) -> None:
+    """Unzip a layer, modes included."""
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            os.chmod(archive.extract(info, folder), info.external_attr >> 16 & 0o777)  # noqa: PTH101
 
 
 def metadata(text: str, *requires: str, extras: Sequence[str] = ()) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ import pytest
 from layerkit.errors import UsageError
 from layerkit.target import target
 from real import Workshop, glibc, here, interpreter, run, write_project
+from zips import unzip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,13 +92,6 @@ def runs_here(runtime: str) -> tuple[Target, Path]:
     if python is None:
         pytest.skip(f"there is no Python {on.minor} on this machine")
     return on, python
-
-
-def unzip(path: Path, folder: Path) -> None:
-    """Unzip a layer, modes included."""
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            os.chmod(archive.extract(info, folder), info.external_attr >> 16 & 0o777)  # noqa: PTH101
 
 
 def test_every_module_of_the_manifest_can_be_imported(layer: Unzipped) -> None:

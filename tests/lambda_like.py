@@ -1,0 +1,318 @@
+"""A function started as Lambda starts it, without Docker.
+
+In a mount namespace of its own with a root of its own: /opt, /var/task, the interpreter in /var/lang and
+the runtime in /var/runtime are read-only, /tmp is as large as the function has, the system's libraries are
+this machine's. The real awslambdaric runs the handler, against a Runtime API that is served here:
+
+    with started(function, folder) as running:
+        running.init_seconds               # from the start of the process to its first request for an event
+        running.invoke({"number": 1})      # what the handler returns
+        running.log()                      # what it said
+
+Needs Linux, and root or namespaces for everybody; `missing()` says what is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from layerkit.container.stage import Limits, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from layerkit.target import Target
+
+_PATIENCE = 60.0  # seconds that a function may take for anything
+_API = "/2018-06-01/runtime"
+_ARN = "arn:aws:lambda:eu-central-1:123456789012:function:function"
+
+# Lays out a root and becomes the command in it. Every mount goes with the namespace.
+_ROOM = """
+set -eu
+path=$PATH
+PATH=$PATH:/usr/sbin:/sbin
+root=$1 opt=$2 task=$3 runtime=$4 lang=$5 tmp=$6
+shift 6
+bind() { mkdir -p "$root$2"; mount --bind "$1" "$root$2"; mount -o remount,bind,ro "$root$2"; }
+mount -t tmpfs -o mode=755 none "$root"
+for name in usr bin sbin lib lib32 lib64 libx32 etc; do
+    if [ -L "/$name" ]; then cp -P "/$name" "$root/$name"
+    elif [ -d "/$name" ]; then bind "/$name" "/$name"; fi
+done
+bind "$opt" /opt
+bind "$task" /var/task
+bind "$runtime" /var/runtime
+bind "$lang" /var/lang
+mkdir "$root/dev" "$root/proc" "$root/tmp"
+mount --rbind /dev "$root/dev"
+mount --rbind /proc "$root/proc"
+mount -t tmpfs -o "mode=1777,size=$tmp" none "$root/tmp"
+mount -o remount,ro none "$root"
+chroot=$(command -v chroot)
+PATH=$path exec "$chroot" "$root" /bin/sh -c 'cd /var/task && exec "$@"' sh "$@"
+"""
+
+# What the managed runtime does before it hands over to awslambdaric, as facts/runtimes.md tells it.
+_BOOTSTRAP = """
+import os, site, sys
+folders = [os.environ["LAMBDA_TASK_ROOT"]]
+if os.environ.get("PYTHONPATH") == os.environ["LAMBDA_RUNTIME_DIR"]:
+    folders += ["/opt/python/lib/python%d.%d/site-packages" % sys.version_info[:2], "/opt/python"]
+sys.path[:0] = folders
+for folder in folders:
+    site.addsitedir(folder)
+import awslambdaric.__main__
+awslambdaric.__main__.main(["bootstrap", os.environ["_HANDLER"]])
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Function:
+    """What Lambda knows of a function.
+
+    `opt` and `task` are the folders of its unzipped layers and code, `runtime` one with awslambdaric (see
+    `install_runtime`), `python` an interpreter of the target's version, `tmp` the bytes of its ephemeral
+    storage.
+    """
+
+    target: Target
+    opt: Path
+    task: Path
+    runtime: Path
+    python: Path
+    handler: str = "app.handler"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    tmp: int = 512 << 20
+
+
+class FunctionError(Exception):
+    """The function failed: `kind` and `text` as Lambda reports them."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        """Take the error document that the runtime posts."""
+        self.kind, self.text = str(document.get("errorType")), str(document.get("errorMessage"))
+        super().__init__(f"{self.kind}: {self.text}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """A function that is ready for events."""
+
+    init_seconds: float
+    process: subprocess.Popen[bytes]
+    _api: _RuntimeApi
+    _log: Path
+
+    def invoke(self, event: object) -> Any:
+        """Send an event and return what the handler returns; FunctionError for what it raises."""
+        return self._api.invoke(event, self.process)
+
+    def log(self) -> str:
+        """Return what the function has written to stdout and stderr."""
+        return self._log.read_text(errors="replace")
+
+
+def missing() -> str | None:
+    """Return what keeps functions from being started here, or None."""
+    try:
+        done = subprocess.run([*_namespace(), "true"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        return f"there is no unshare: {error}"
+    return None if done.returncode == 0 else f"no mount namespaces here: {done.stderr.strip()}"
+
+
+def without(reason: str) -> NoReturn:
+    """Skip a test, or fail it where it has to run: LAYERKIT_NAMESPACE_TESTS=required, as in .ci/run."""
+    import pytest
+
+    if os.environ.get("LAYERKIT_NAMESPACE_TESTS") == "required":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def install_runtime(uv: str, python: Path, folder: Path) -> Path:
+    """Install awslambdaric for an interpreter from the index, and the bootstrap that starts it."""
+    command = [uv, "pip", "install", "--quiet", "--target", str(folder), "--python", str(python)]
+    subprocess.run([*command, "--only-binary", ":all:", "awslambdaric"], check=True)
+    (folder / "bootstrap.py").write_text(_BOOTSTRAP)
+    return folder
+
+
+@contextmanager
+def started(function: Function, folder: Path) -> Iterator[Running]:
+    """Start a function and end it with the block; `folder` is for its root and its log.
+
+    Raises FunctionError where it ends, or says that it failed, before it asks for an event.
+    """
+    root, log = folder / "root", folder / "log"
+    root.mkdir(parents=True, exist_ok=True)
+    api = _RuntimeApi()
+    command = ["/bin/sh", "-c", _ROOM, "room", str(root), *_mounts(function), *_command(function)]
+    with api.serving():
+        began = time.monotonic()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*_namespace(), *command],
+                env=_environment(function, api.address),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            ready = api.wait_ready(process, log)
+            yield Running(init_seconds=ready - began, process=process, _api=api, _log=log)
+        finally:
+            process.kill()
+            process.wait(_PATIENCE)
+
+
+def _namespace() -> list[str]:
+    """Return the command that gives another one its own mounts."""
+    alone = ["unshare", "--mount", "--propagation", "private"]
+    return alone if os.getuid() == 0 else [*alone, "--user", "--map-root-user"]
+
+
+def _mounts(function: Function) -> list[str]:
+    """Return what the room is made of, in the order of its arguments."""
+    lang = Path(os.path.realpath(function.python)).parent.parent
+    return [str(path) for path in (function.opt, function.task, function.runtime, lang, function.tmp)]
+
+
+def _command(function: Function) -> list[str]:
+    """Return what Lambda runs: the runtime, through the wrapper where the function names one."""
+    command = [function.target.interpreter, "/var/runtime/bootstrap.py"]
+    wrapper = function.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
+    return [wrapper, *command] if wrapper else command
+
+
+def _environment(function: Function, address: str) -> dict[str, str]:
+    """Return the environment of a function, with its own variables above Lambda's."""
+    lambdas = environment(function.target, Limits(tmp=function.tmp))
+    own = {"AWS_LAMBDA_RUNTIME_API": address, "_HANDLER": function.handler}
+    return {**lambdas, **own, **function.environment}
+
+
+class _RuntimeApi:
+    """The Runtime API of one environment: hands out events one by one and takes what comes of them."""
+
+    def __init__(self) -> None:
+        """Listen on a port of the loopback."""
+        self._events: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
+        self._answers: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self._ready: queue.Queue[tuple[float, Any]] = queue.Queue()
+        self._asked = False
+        self._count = 0
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Serve while the block runs; whoever waits for an event then is let go."""
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._events.put(None)
+            self._server.shutdown()
+            self._server.server_close()
+
+    def wait_ready(self, process: subprocess.Popen[bytes], log: Path) -> float:
+        """Return when the first event was asked for, on the clock of time.monotonic()."""
+        when, error = self._wait(self._ready, process, log)
+        if error is not None:
+            raise FunctionError(error)
+        return float(when)
+
+    def invoke(self, event: object, process: subprocess.Popen[bytes]) -> Any:
+        """Hand out an event and wait for what comes of it."""
+        self._count += 1
+        self._events.put((f"00000000-0000-0000-0000-{self._count:012}", json.dumps(event).encode()))
+        how, answer = self._wait(self._answers, process, None)
+        if how == "error":
+            raise FunctionError(answer)
+        return answer
+
+    def next_event(self) -> tuple[str, bytes] | None:
+        """Wait for an event; the first time this is asked, the function is ready."""
+        if not self._asked:
+            self._asked = True
+            self._ready.put((time.monotonic(), None))
+        return self._events.get()
+
+    def take(self, how: str, document: Any) -> None:
+        """Take what the runtime posts: `init-error`, `error` or `response`."""
+        if how == "init-error":
+            self._ready.put((0.0, document))
+        else:
+            self._answers.put((how, document))
+
+    @staticmethod
+    def _wait(source: queue.Queue[Any], process: subprocess.Popen[bytes], log: Path | None) -> Any:
+        """Wait for something from the function as long as it lives."""
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            with suppress(queue.Empty):
+                return source.get(timeout=0.05)
+            if process.poll() is not None and source.empty():
+                said = log.read_text(errors="replace").strip() if log else ""
+                document = {
+                    "errorType": "Runtime.ExitError",
+                    "errorMessage": f"Runtime exited with {process.returncode}: {said}",
+                }
+                raise FunctionError(document)
+        raise FunctionError({"errorType": "Sandbox.Timedout", "errorMessage": f"nothing for {_PATIENCE} s"})
+
+
+def _handler(api: _RuntimeApi) -> type[BaseHTTPRequestHandler]:
+    """Return the handler of one server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            event = api.next_event() if self.path == f"{_API}/invocation/next" else None
+            if event is None:
+                self._send(404, b"{}", {})
+                return
+            identity, body = event
+            headers = {
+                "Lambda-Runtime-Aws-Request-Id": identity,
+                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + _PATIENCE) * 1000)),
+                "Lambda-Runtime-Invoked-Function-Arn": _ARN,
+                "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",
+            }
+            with suppress(OSError):  # the function was ended while it waited
+                self._send(200, body, headers)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            how = self.path.rpartition("/")[2]
+            api.take("init-error" if self.path == f"{_API}/init/error" else how, json.loads(body or b"null"))
+            self._send(202, b"{}", {})
+
+        def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Keep still."""
+
+    return Handler
