@@ -32,6 +32,7 @@ COMMANDS = (
     "check",
     "diff",
     "error",
+    "export",
     "list",
     "lock",
     "plan",
@@ -40,7 +41,7 @@ COMMANDS = (
     "runtimes",
     "tree",
 )
-FILES = ("manifest", "published")
+FILES = ("manifest", "published", "references")
 
 
 @pytest.fixture(scope="module")

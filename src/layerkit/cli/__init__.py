@@ -17,7 +17,8 @@ from layerkit.cli.caching import cache
 from layerkit.cli.console import show
 from layerkit.cli.facts import runtimes
 from layerkit.cli.looking import check, tree
-from layerkit.cli.publishing import diff, list_, prune, publish
+from layerkit.cli.published import diff, export, list_, prune
+from layerkit.cli.publishing import publish
 from layerkit.errors import LayerkitError, StorageError, UsageError
 
 INTERRUPTED = 130
@@ -85,5 +86,5 @@ def cli() -> None:
     """Turn a Python project's dependencies into AWS Lambda layers."""
 
 
-for _command in (build, lock, plan, check, tree, publish, list_, prune, diff, runtimes, cache):
+for _command in (build, lock, plan, check, tree, publish, list_, prune, diff, export, runtimes, cache):
     cli.add_command(_command)

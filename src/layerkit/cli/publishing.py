@@ -1,55 +1,36 @@
-"""The commands about layers on AWS: publish, list, prune, diff."""
+"""The command that publishes layers on AWS."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from layerkit.cli.aws_options import ACCOUNTS, BUCKET, PROJECT, RECORD, REGION, WORDS
 from layerkit.cli.console import print_json, show, talk
-from layerkit.cli.options import built_options, json_option, opened, with_options
+from layerkit.cli.options import built_options, opened, with_options
 from layerkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+    from pathlib import Path
 
-    from layerkit.publish.listing import Listed
-    from layerkit.publish.places import Place
     from layerkit.publish.run import Order, Run
     from layerkit.publish.settings import Settings
     from layerkit.session import Session
 
 Command = Any
-_PATH = click.Path(path_type=Path)
-_PROJECT = click.option("--project", default=".", type=_PATH, help="The project whose layers these are.")
-_PLACES = (
-    click.option("--region", multiple=True, metavar="REGION", help="Where; several times for several."),
-    click.option(
-        "--profile", multiple=True, metavar="NAME", help="As whom; several times for several accounts."
-    ),
-    click.option("--role-arn", multiple=True, metavar="ARN", help="A role to take on first."),
-)
-_NAMES = (
-    click.option(
-        "--name-template", metavar="TEXT", help="Name on AWS, such as {py}-{project}-{version}-{layer}."
-    ),
-)
-_RECORD = click.option("--record", type=_PATH, metavar="FILE", help="Where it is noted what is where.")
-_YES = click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
 
 
 def _publish_options(command: Command) -> Command:
     return with_options(
         command,
-        _PROJECT,
-        *_PLACES,
-        *_NAMES,
-        click.option("--description", metavar="TEXT", help="Description; {sha256} is the digest."),
-        click.option("--licence", metavar="TEXT", help="In place of the packages' licences."),
-        click.option("--s3-bucket", metavar="NAME", help="For large zips; may have {region}, {account}."),
-        click.option("--s3-prefix", metavar="TEXT", help="What the keys in the bucket begin with."),
+        PROJECT,
+        REGION,
+        *ACCOUNTS,
+        *WORDS,
+        *BUCKET,
         click.option(
             "--s3-storage", type=click.Choice(["copy", "reference"]), help="How Lambda keeps what is in S3."
         ),
@@ -64,17 +45,9 @@ def _publish_options(command: Command) -> Command:
         ),
         click.option("--force", is_flag=True, help="Publish also what is there already."),
         click.option("--dry-run", is_flag=True, help="Show all of it, and change nothing."),
-        _YES,
-        _RECORD,
+        click.option("--yes", "-y", is_flag=True, help="Ask nothing."),
+        RECORD,
     )  # fmt: skip
-
-
-def _account_options(command: Command) -> Command:
-    return with_options(command, *_PLACES[1:])
-
-
-def _looking_options(command: Command) -> Command:
-    return with_options(command, _PROJECT, *_PLACES, *_NAMES)
 
 
 @click.command()
@@ -159,88 +132,3 @@ def _end(run: Run) -> None:
         show(error, as_json=False)
     if run.errors:
         raise click.exceptions.Exit(max(error.exit_code for error in run.errors))
-
-
-@click.command("list")
-@_looking_options
-@built_options
-def list_(*, as_json: bool, **options: Any) -> None:
-    """List what is published of the project, and which functions use it."""
-    from layerkit.report.publishing import show_listed
-    from layerkit.values import as_json as values
-
-    _, found = _published(options)
-    if as_json:
-        print_json("list", {"layers": values(found)})
-    else:
-        show_listed(found)
-
-
-@click.command()
-@_looking_options
-@click.option(
-    "--keep", type=click.IntRange(min=0), required=True, metavar="N", help="How many of each layer stay."
-)
-@click.option("--also-shared", is_flag=True, help="Delete also what other accounts may use, unseen by us.")
-@click.option("--delete", "--yes", "-y", "delete", is_flag=True, help="Do it; else it is only shown.")
-@built_options
-def prune(*, keep: int, also_shared: bool, delete: bool, as_json: bool, **options: Any) -> None:
-    """Delete old versions of the project's layers that no function uses; without --delete show which."""
-    from layerkit.publish import pruning
-    from layerkit.report.publishing import show_pruned
-    from layerkit.values import as_json as values
-
-    places, found = _published(options)
-    judged = pruning.judged(found, places, keep, shared=also_shared)
-    say = talk(options)
-    if delete:
-        judged = pruning.delete(judged, places, lambda each: say(f"deleted {each.one.arn}"))
-    if as_json:
-        rows = [{**values(each.one), "fate": each.fate} for each in judged]
-        print_json("prune", {"deleted": delete, "layers": rows})
-        return
-    show_pruned(judged)
-    if not delete and any(each.fate == "to-delete" for each in judged):
-        say("nothing was deleted: --delete does it")
-
-
-@click.command()
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
-@_account_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "json"]),
-    default="table",
-    help="How to show it.",
-)
-@json_option
-def diff(
-    *, before: str, after: str, form: str, as_json: bool, profile: tuple[str, ...], role_arn: tuple[str, ...]
-) -> None:
-    """Compare two layers or builds: zips, manifests, or ARNs of published versions."""
-    from layerkit.publish.contents import contents
-    from layerkit.publish.diff import diff as compare
-    from layerkit.report.publishing import diff_markdown, show_diff
-    from layerkit.values import as_json as values
-
-    found = compare(contents(before, profile, role_arn), contents(after, profile, role_arn))
-    if as_json or form == "json":
-        print_json("diff", values(found))
-    elif form == "markdown":
-        click.echo(diff_markdown(found))
-    else:
-        show_diff(found)
-
-
-def _published(options: dict[str, Any]) -> tuple[Sequence[Place], Sequence[Listed]]:
-    """Return where was looked, and what is published there of the project."""
-    from layerkit.publish.listing import listed
-    from layerkit.publish.places import open_places
-    from layerkit.publish.settings import name_form, settings
-
-    session = opened(options)
-    chosen = settings(session.project, options)
-    places = open_places(chosen.accounts)
-    return places, listed(places, name_form(session.project, chosen.templates.name))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from layerkit.build import read_built
+from layerkit.build import manifest_path, read_built
 from layerkit.errors import UsageError
+from layerkit.layer import manifest as manifests
 from layerkit.project.faults import nearest
 from layerkit.publish.bucket import Bucket
 from layerkit.publish.grants import Grants
@@ -94,10 +95,10 @@ def name_form(project: Project, template: str | None) -> NameForm:
 def order(session: Session, chosen: Settings, layers: Sequence[str]) -> Order:
     """Return what there is to publish of the last builds. Raises UsageError, ConfigError, StorageError."""
     built = [read_built(session.project, target) for target in session.targets]
-    manifests = [manifest for _, manifest in built]
-    functions = tuple((_stack(stack, name, manifests), name) for stack, name in chosen.functions)
+    found = [manifest for _, manifest in built]
+    functions = tuple((_stack(stack, name, found), name) for stack, name in chosen.functions)
     zips = wanted(built, layers, chosen.templates)
-    stacks = _stacks(manifests)
+    stacks = _stacks(found)
     for stack, name in functions:
         _check_whole(stack, name, stacks, {zip_.layer for zip_ in zips})
     return Order(
@@ -112,9 +113,9 @@ def order(session: Session, chosen: Settings, layers: Sequence[str]) -> Order:
     )
 
 
-def _stack(stack: str | None, function: str, manifests: Iterable[Manifest]) -> str:
+def _stack(stack: str | None, function: str, built: Iterable[Manifest]) -> str:
     """Return the stack that a function gets: as named, the one of its own name, or the only one."""
-    known = sorted({one.name for manifest in manifests for one in manifest.stacks})
+    known = sorted({one.name for manifest in built for one in manifest.stacks})
     if stack is None:
         stack = function if function in known else known[0] if len(known) == 1 else None
     if stack in known:
@@ -128,9 +129,15 @@ def _stack(stack: str | None, function: str, manifests: Iterable[Manifest]) -> s
     raise UsageError(what, where=f"function {function}", fix=fix)
 
 
-def _stacks(manifests: Iterable[Manifest]) -> Stacks:
+def built_stacks(session: Session) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return (target, stack) -> layers of what is built here; of targets that are not, nothing."""
+    paths = [manifest_path(session.project, target) for target in session.targets]
+    return dict(_stacks([manifests.read(path) for path in paths if path.exists()]).layers)
+
+
+def _stacks(built: Iterable[Manifest]) -> Stacks:
     layers, code = {}, {}
-    for manifest in manifests:
+    for manifest in built:
         target = f"{manifest.target.runtime}-{manifest.target.arch}"
         for stack in manifest.stacks:
             layers[target, stack.name] = stack.layers
