@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from layerkit.errors import AwsError, LayerkitError, WheelError
 from layerkit.publish.bucket import check_bucket
 from layerkit.publish.calls import StoppedError
+from layerkit.publish.crew import at_once
 from layerkit.publish.functions import Attachment, Stacked, attach, configuration, planned
 from layerkit.publish.grants import Grants, grant, missing
 from layerkit.publish.record import FunctionRow, LayerRow
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from layerkit.publish.names import NameForm
     from layerkit.publish.places import Place
     from layerkit.publish.wanted import LayerZip
-
-_PLACES_AT_ONCE = 4
-_LAST_WORDS = 5.0  # seconds that requests under way get to be answered when the run is given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +70,6 @@ class Run:
         self._looks: dict[tuple[str, str, str], Look] = {}
         self.errors: list[LayerkitError] = []
         self.notes: list[str] = []
-        self._faults: list[BaseException] = []
         self.layers = {row.key: row for place in places for row in map(self._row_at(place), order.zips)}
         self.functions = {
             row.key: row
@@ -109,7 +106,7 @@ class Run:
 
     def look(self) -> None:
         """See what every place has and needs; change nothing there."""
-        self._each(self._look_at)
+        self.errors += at_once(self.places, self._look_at, self._stop)
 
     def prove(self) -> None:
         """Prove that the zips to publish are those that were built. Raises WheelError and StorageError."""
@@ -127,7 +124,7 @@ class Run:
         if waiting:
             progress.start(sum(row.zipped for row in waiting), len(waiting))
         try:
-            self._each(lambda place: self._work_at(place, progress))
+            self.errors += at_once(self.places, lambda place: self._work_at(place, progress), self._stop)
         finally:
             progress.done()
             with self._lock:
@@ -135,50 +132,6 @@ class Run:
                     if row.status in {"to-publish", "to-update"}:
                         self._set(row.key, status="not-tried")
                 changed(self)
-
-    def _each(self, step: Callable[[Place], None]) -> None:
-        """Take a step at every place, several at once, and wait; an interrupt ends all of them."""
-        waiting = list(reversed(self.places))
-        count = working = min(_PLACES_AT_ONCE, len(waiting))
-        over = threading.Event()
-
-        def work() -> None:
-            nonlocal working
-            while not self._stop.is_set():
-                with self._lock:
-                    if not waiting:
-                        break
-                    place = waiting.pop()
-                self._guarded(step, place)
-            with self._lock:
-                working -= 1
-                if not working:
-                    over.set()
-
-        # Daemons, because a thread that waits for an answer cannot be woken. And an event, because a join
-        # that was interrupted takes its thread for one that has ended.
-        try:
-            for _ in range(count):
-                threading.Thread(target=work, daemon=True).start()
-            over.wait()
-        except BaseException:
-            self._stop.set()
-            over.wait(_LAST_WORDS)
-            raise
-        if self._faults:
-            raise self._faults[0]
-
-    def _guarded(self, step: Callable[[Place], None], place: Place) -> None:
-        """Take a step; what fails there is noted, and is no reason to stop elsewhere."""
-        try:
-            step(place)
-        except StoppedError:
-            return
-        except LayerkitError as error:
-            with self._lock:
-                self.errors.append(error)
-        except BaseException as error:  # noqa: BLE001 - a fault of ours: raised again by the thread that waits
-            self._faults.append(error)
 
     def _set(self, key: tuple[str, str, str], **changes: object) -> None:
         """Change a row, and tell."""
