@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help layers test lint format bench bench-plan torture lock lock-tools venv venv-dev clean
+.PHONY: help layers test lint format bench bench-plan bench-coldstart torture lock lock-tools venv venv-dev clean
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that .venv is made with; empty: the first of python3, python3.14 ... python3.10 that is good enough.
@@ -40,6 +40,9 @@ bench: venv-dev ## measure layerkit beside other tools, into benchmarks/RESULTS.
 
 bench-plan: venv-dev ## measure how long the planner takes to divide packages into layers
 	@.venv/bin/python benchmarks/planning.py
+
+bench-coldstart: venv-dev ## measure how soon functions above 250 MB start, into benchmarks/COLDSTART.md
+	@PYTHONPATH=tests .venv/bin/python benchmarks/coldstart.py $(BENCH)
 
 torture: venv-dev ## kill, crowd, starve and deceive hundreds of builds, into docs/torture.md
 	@.venv/bin/python tests/torture.py --write

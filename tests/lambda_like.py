@@ -284,18 +284,14 @@ def _handler(api: _RuntimeApi) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             event = api.next_event() if self.path == f"{_API}/invocation/next" else None
-            if event is None:
-                self._send(404, b"{}", {})
-                return
-            identity, body = event
+            identity, body = event or ("", b"{}")
             headers = {
                 "Lambda-Runtime-Aws-Request-Id": identity,
                 "Lambda-Runtime-Deadline-Ms": str(int((time.time() + _PATIENCE) * 1000)),
                 "Lambda-Runtime-Invoked-Function-Arn": _ARN,
                 "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",
             }
-            with suppress(OSError):  # the function was ended while it waited
-                self._send(200, body, headers)
+            self._send(200 if event else 404, body, headers)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -309,8 +305,9 @@ def _handler(api: _RuntimeApi) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with suppress(OSError):  # the function may have ended meanwhile
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Keep still."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -303,3 +304,29 @@ def test_rows_share_what_comes_before_them_and_old_output_is_removed(tmp_path: P
     assert samples["a"].seconds >= 0.3
     assert samples["b"].seconds >= 0.6
     assert not old.exists()
+
+
+def test_a_cold_start_that_does_not_keep_its_promise_is_named() -> None:
+    import coldstart
+    from lambda_like import Function
+    from layerkit.target import target
+    from stacks import Stack, Way
+
+    on = target("py312")
+    stack = Stack(name="torch", roots=("torch",), imports="", one="", on=on, promise=5)
+    function = Function(target=on, opt=Path(), task=Path(), runtime=Path(), python=Path())
+    ways = [
+        Way(label=label, function=function, zipped=10**6, unzipped=2 * 10**8, layers=5, unpacked=5 * 10**8)
+        for label in ("extractall", "nested", "bundle", "one", "lazy")
+    ]
+    kept = {"extractall": 10.0, "nested": 8.0, "bundle": 2.0, "one": 1.0, "lazy": 0.5}
+    figures = {label: {True: seconds, False: seconds} for label, seconds in kept.items()}
+    assert coldstart.broken(stack, ways, figures) == []
+    assert "| bundle" in coldstart.table(stack, ways, figures)
+    slow = {**figures, "bundle": {True: 2.0, False: 2.5}, "lazy": {True: 1.0, False: 0.5}}
+    assert coldstart.broken(stack, ways, slow) == [
+        "torch: one package is no sooner there lazily",
+        "torch, warm: 4.0 times sooner, and 5 are promised",
+    ]
+    large = [replace(way, unzipped=262_144_000, layers=6) for way in ways]
+    assert coldstart.broken(stack, large, figures) == ["torch: 262,144,000 bytes in 6 layers do not fit"]

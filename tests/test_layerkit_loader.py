@@ -127,6 +127,14 @@ def test_only_what_was_moved_takes_room_and_the_rest_are_links(laid: Bundle) -> 
     assert not [path for path in (opt / name for name in BIG) if path.exists()]
 
 
+def test_python_writes_no_bytecode_into_the_tree(laid: Bundle) -> None:
+    command = laid.command("import alpha, sys; print(sys.dont_write_bytecode)")
+    command.remove("-B")
+    done = subprocess.run(command, env=laid.variables(), capture_output=True, text=True, check=True)
+    assert done.stdout == "alpha runs\nFalse\n"
+    assert not list(laid.tmp.rglob("*.pyc"))
+
+
 def test_the_tree_comes_first_on_the_path_and_is_made_once(laid: Bundle) -> None:
     assert laid.says("import sys; print(sys.path[0])") == str(only_tree(laid) / "site")
     before = {path: path.lstat().st_mtime_ns for path in only_tree(laid).rglob("*")}

@@ -94,7 +94,7 @@ def _index(
         "modules": places.importable(source.inside),
         "folders": folders,
         "files": rows,
-        "room": room((size for _, size, _ in rows), len(folders) + links),
+        "room": room((size for _, size, _ in rows), 2 * len(folders) + links),  # with __pycache__ in each
         "codec": codec,
         "frame": FRAME,
         "frames": blob.frames,

@@ -132,7 +132,8 @@ class Tree:
         apart = every.union(path for unit in self.units for path, _, _ in unit.files)
         for folder in sorted(mine):
             os.mkdir(os.path.join(part, folder))
-            for name in names(os.path.join(self._opt, folder)):
+            # A link even where it leads nowhere: what Python compiles is as little written here as in /opt.
+            for name in {*names(os.path.join(self._opt, folder)), "__pycache__"}:
                 path = f"{folder}/{name}"
                 if path not in apart:
                     os.symlink(os.path.join(self._opt, path), os.path.join(part, path))
