@@ -171,6 +171,18 @@ def test_the_plan_says_the_same_and_writes_no_zip(shop: Path, capsys: Capture) -
     assert not (shop / "dist").exists()
 
 
+def test_the_tree_has_the_sizes_of_what_is_unpacked_and_says_why_the_decoder_is_there(
+    shop: Path, capsys: Capture
+) -> None:
+    assert run(["tree", str(configured(shop, 'over-limit = "bundle"')), "--json"]) == 0
+    (tree,) = json.loads(capsys.readouterr().out)["targets"]
+    found = {one["package"]: one for one in tree["tree"]}
+    assert found["alpha"]["unzipped"] > 100_000
+    assert found["backports-zstd"]["asked_by"] == "decodes a bundle above the limit"
+    # Without an over-limit nothing would be built, and this is where one looks for what is large.
+    assert run(["tree", str(configured(shop, "")), "--json"]) == 0
+
+
 def test_nested_zips_are_the_older_way(shop: Path, capsys: Capture) -> None:
     manifest, said = built(configured(shop, 'over-limit = "nested-zip"'), capsys)
     # Both functions have what lies in the zips, and the loader lies where both of them find it.

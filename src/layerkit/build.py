@@ -172,19 +172,27 @@ def planned(
 ) -> Planned:
     """Prepare what the layers hold, and plan them."""
     from layerkit.plan import plan
-    from layerkit.plan.closure import held
 
-    if own is not None:
-        others = (package for package in lock.packages if package.name != own.name)
-        lock = replace(lock, packages=tuple(sorted((*others, own), key=lambda package: package.name)))
-    names = held(session.project, lock)
-    prepared = _prepare(session, lock.target, [package for package in lock.packages if package.name in names])
+    lock, prepared = held_wheels(session, lock, own)
     sizes = {one.function: one.size for one in code}
     if session.project.over_limit.mode != "error":
         return _fitted(session, lock, prepared, sizes, code)
     before, _ = last_division.read(session.project, lock.target.key)
     made = plan(session.project, lock, prepared, sizes, before)
     return Planned(lock=lock, plan=made, prepared=prepared, code=code)
+
+
+def held_wheels(
+    session: Session, lock: Lock, own: LockedPackage | None
+) -> tuple[Lock, dict[str, PreparedWheel]]:
+    """Return the lock with the project's own wheel, and every package prepared that a layer holds."""
+    from layerkit.plan.closure import held
+
+    if own is not None:
+        others = (package for package in lock.packages if package.name != own.name)
+        lock = replace(lock, packages=tuple(sorted((*others, own), key=lambda package: package.name)))
+    names = held(session.project, lock)
+    return lock, _prepare(session, lock.target, [one for one in lock.packages if one.name in names])
 
 
 def _fitted(

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerkit import lock as locks
-from layerkit.build import planned, read_built
+from layerkit.build import held_wheels, read_built
 from layerkit.errors import UsageError
+from layerkit.lock.decoder import decoder
 from layerkit.lock.sdk import SDK_CORE
 from layerkit.session import chosen_runtimes, fetch_wheels, lock_target, own_package
 from layerkit.target import target as make_target
@@ -134,7 +135,7 @@ def tree_target(session: Session, target: Target, package: str | None) -> dict[s
     from layerkit.tree import tree_of, wheel_size
 
     lock = lock_target(session, target)
-    prepared = planned(session, lock, own_package(session, target)).prepared
+    _, prepared = held_wheels(session, lock, own_package(session, target))
     fetch_wheels(session, [one.wheel for one in lock.packages if one.name not in prepared])
     sizes = {name: wheel.unzipped for name, wheel in prepared.items()}
     for one in lock.packages:
@@ -144,4 +145,6 @@ def tree_target(session: Session, target: Target, package: str | None) -> dict[s
     if lock.sdk.mode == "runtime":
         # They are in every lock, so that all else fits them; most projects never ask.
         origins = dict.fromkeys(SDK_CORE, "the runtime brings it") | origins
+    if wanted := decoder(session.project, target):
+        origins.setdefault(wanted, "decodes a bundle above the limit")
     return tree_of(lock, sizes, origins, package)

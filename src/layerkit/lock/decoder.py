@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from layerkit.project import Project
     from layerkit.target import Target
 
+DECODERS = frozenset({"backports-zstd", "pyzstd"})
 _BUILT_IN, _BACKPORTED, _OLDEST = (3, 14), (3, 9), (3, 7)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layerkit.archive import Run
 from layerkit.errors import LimitExceededError
-from layerkit.lock.decoder import built_in, decoder
+from layerkit.lock.decoder import DECODERS, built_in, decoder
 from layerkit.metadata import Dependency
 from layerkit.overlimit import places
 from layerkit.overlimit.choice import File, Need, choose
@@ -15,6 +15,7 @@ from layerkit.overlimit.framing import framed
 from layerkit.overlimit.loader_wheel import NAME, loader
 from layerkit.overlimit.nesting import nested
 from layerkit.plan import most_unzipped, stack_packages
+from layerkit.target import sdk_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # the choice is made again; where it is less, more is unpacked than need be.
 _BETTER = 0.8
 _TRIES = 4
+_SPARE = 8 << 20  # bytes left for the code of functions that nobody has said anything of
 _MIB = 1 << 20
 _STEP = 64  # MB that advice is rounded up to
 _LEAST = 512  # MB of ephemeral storage that every function has
@@ -88,31 +90,46 @@ def _bundled(
 ) -> Wheels:
     """Return the wheels whose large files are in frames now, so that every stack fits."""
     site, most = lock.target.site_packages(project.layout), most_unzipped()
-    files = {
-        name: list(_files(prepared[name], site)) for name in _union(need.packages for need in needs.values())
-    }
+    movable = _union(need.packages for need in needs.values()) - _needed_to_unpack(project)
+    files = {name: list(_files(prepared[name], site)) for name in movable}
     moved: Wheels = {}
     for _ in range(_TRIES):
-        choice = choose(needs, files, most, remote=project.over_limit.remote is not None)
+        choice = _choice(project, needs, files, most)
         if choice.over:
             raise _too_large(lock, choice)
         moved = {
             name: framed(prepared[name], names, choice.remote.get(name, frozenset()), codec, site, store)
             for name, names in sorted(choice.framed.items())
         }
-        excess = (
-            max(
-                need.unzipped
-                - _unzipped(prepared, need.packages)
-                + _unzipped({**prepared, **moved}, need.packages)
-                for need in needs.values()
-            )
-            - most_unzipped()
-        )
+        after = {**prepared, **moved}
+        excess = max(_left(one, prepared, after) for one in needs.values()) - most_unzipped()
         if excess <= 0:
             break
         most -= excess
     return moved
+
+
+def _choice(
+    project: Project, needs: Mapping[str, Need], files: Mapping[str, Sequence[File]], most: int
+) -> Choice:
+    """Return which files to move: with room to spare where that can be had, in layers if they can hold it."""
+    found = choose(needs, files, most - _SPARE, remote=False)
+    if found.over:
+        found = choose(needs, files, most, remote=False)
+    if found.over and project.over_limit.remote:
+        found = choose(needs, files, most, remote=True)
+    return found
+
+
+def _left(need: Need, before: Wheels, after: Wheels) -> int:
+    """Return what a stack has unzipped when some of its wheels are others."""
+    return need.unzipped - _unzipped(before, need.packages) + _unzipped(after, need.packages)
+
+
+def _needed_to_unpack(project: Project) -> frozenset[str]:
+    """Return the packages that have to work before anything is unpacked."""
+    from_s3 = (project.over_limit.remote or "").startswith("s3://")
+    return DECODERS | (sdk_set() if from_s3 else frozenset())
 
 
 def _files(wheel: PreparedWheel, site: str) -> Iterable[File]:
