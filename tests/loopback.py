@@ -26,7 +26,7 @@ import threading
 import time
 import zipfile
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,7 @@ class Loopback:
         self.auth = auth
         self.hashes = hashes
         self.metadata = metadata
+        self.ranges = False  # whether parts of files are given to those who ask for them
         self.requests: list[Asked] = []
         self.files: dict[str, bytes] = {}
         self.busiest = 0  # how many requests were being answered at the same time, at most
@@ -271,8 +272,12 @@ class _Handler(BaseHTTPRequestHandler):
         if page is None and (fault is None or fault.body is None):
             page, fault = ("text/plain", b"nothing here"), fault or Fault(status=404)
         kind, body = page or ("text/plain", b"")
+        fault = fault or Fault()
+        if server.ranges and fault.status < 300 and (part := _part(headers.get("range", ""), body)):
+            body, told = part
+            fault = replace(fault, status=206, headers={**fault.headers, "Content-Range": told})
         with server.answering():
-            self._answer(fault or Fault(), kind, body)
+            self._answer(fault, kind, body)
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -307,6 +312,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         """Keep quiet."""
+
+
+def _part(asked: str, body: bytes) -> tuple[bytes, str] | None:
+    """Return the stretch of a body that a Range header asks for, and the header that says so."""
+    found = re.fullmatch(r"bytes=(\d*)-(\d*)", asked)
+    if found is None or not body:
+        return None
+    start = int(found[1]) if found[1] else max(0, len(body) - int(found[2]))
+    stop = min(len(body), int(found[2]) + 1) if found[1] and found[2] else len(body)
+    return body[start:stop], f"bytes {start}-{stop - 1}/{len(body)}"
 
 
 def _html(links: str) -> tuple[str, bytes]:

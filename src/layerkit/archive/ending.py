@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from layerkit.archive.layout import (
     CENTRAL_MAGIC,
@@ -19,6 +19,10 @@ from layerkit.archive.layout import (
     MAX32,
 )
 from layerkit.archive.problems import Problem
+from layerkit.archive.source import pread
+
+if TYPE_CHECKING:
+    from layerkit.archive.source import Handle
 
 _MAX_DIRECTORY = 32 << 20  # bytes; ten times what the largest wheels have
 _HEAD = 512
@@ -43,13 +47,13 @@ class Ending:
     nuls: int
 
 
-def read_ending(fd: int, size: int) -> Ending:
+def read_ending(fd: Handle, size: int) -> Ending:
     """Find and check the end records of the file of `size` bytes behind `fd`; EndingError if they lie."""
     if not size:
         raise EndingError("file-empty", "is empty")
     # The longest comment is all that may lie behind the end record.
     tail_start = max(0, size - END.size - MAX16)
-    tail = os.pread(fd, size - tail_start, tail_start)
+    tail = pread(fd, size - tail_start, tail_start)
     at = _find_end(fd, tail)
     _, disk, directory_disk, here, entries, length, start, comment = END.unpack_from(tail, at)
     directory_end, wide = _zip64(fd, tail_start + at)
@@ -72,7 +76,7 @@ def read_ending(fd: int, size: int) -> Ending:
 _LIMITS = (MAX16, MAX16, MAX16, MAX16, MAX32, MAX32)
 
 
-def _find_end(fd: int, tail: bytes) -> int:
+def _find_end(fd: Handle, tail: bytes) -> int:
     """Return where in `tail` the end record stands: the only one that reaches the end of the file."""
     solid = len(tail.rstrip(b"\0"))
     ends, others = [], 0
@@ -85,7 +89,7 @@ def _find_end(fd: int, tail: bytes) -> int:
             others += stop < solid
         at = tail.rfind(END_MAGIC, 0, at)
     if not ends:
-        raise _no_end(os.pread(fd, _HEAD, 0), bytes_behind=others > 0)
+        raise _no_end(pread(fd, _HEAD, 0), bytes_behind=others > 0)
     at, stop = ends[0]
     comment = tail[at + END.size : stop]
     if len(ends) > 1 or any(magic in comment for magic in (LOCAL_MAGIC, CENTRAL_MAGIC, END_MAGIC)):
@@ -103,14 +107,14 @@ def _no_end(head: bytes, *, bytes_behind: bool) -> EndingError:
     return EndingError("file-no-zip", "is not a zip archive")
 
 
-def _zip64(fd: int, end_at: int) -> tuple[int, tuple[int, ...] | None]:
+def _zip64(fd: Handle, end_at: int) -> tuple[int, tuple[int, ...] | None]:
     """Return where the directory must end, and the values of the ZIP64 end record if there is one."""
     locator_at = end_at - LOCATOR.size
-    locator = os.pread(fd, LOCATOR.size, locator_at) if locator_at >= 0 else b""
+    locator = pread(fd, LOCATOR.size, locator_at) if locator_at >= 0 else b""
     if not locator.startswith(LOCATOR_MAGIC):
         return end_at, None
     _, disk, at, disks = LOCATOR.unpack(locator)
-    record = os.pread(fd, END64.size, at) if at < end_at else b""
+    record = pread(fd, END64.size, at) if at < end_at else b""
     if disk or disks > 1 or len(record) != END64.size or not record.startswith(END64_MAGIC):
         raise EndingError("zip64-dishonest", "has a ZIP64 locator that points at no ZIP64 end record")
     _, rest, _, _, *values = END64.unpack(record)
@@ -119,11 +123,11 @@ def _zip64(fd: int, end_at: int) -> tuple[int, tuple[int, ...] | None]:
     return at, tuple(values)
 
 
-def _check_place(fd: int, start: int, length: int, directory_end: int) -> None:
+def _check_place(fd: Handle, start: int, length: int, directory_end: int) -> None:
     if start + length == directory_end:
         return
     shifted = directory_end - length
     # The whole archive moved: offsets count from behind something that was put before it.
-    if shifted > start and os.pread(fd, 4, shifted - start) in (LOCAL_MAGIC, END_MAGIC):
+    if shifted > start and pread(fd, 4, shifted - start) in (LOCAL_MAGIC, END_MAGIC):
         raise EndingError("bytes-before", f"has {shifted - start} bytes before its first entry")
     raise EndingError("directory-misplaced", "has its central directory elsewhere than its end record says")

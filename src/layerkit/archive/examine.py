@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from dataclasses import dataclass
 from itertools import islice
@@ -33,9 +32,12 @@ from layerkit.archive.layout import (
 from layerkit.archive.member import Member
 from layerkit.archive.names import bad_name, collisions
 from layerkit.archive.problems import ArchiveError, Problem
+from layerkit.archive.source import pread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from layerkit.archive.source import Handle
 
 # Larger than any wheel there is (the largest of torch unpack to some 5 GB) and than any Lambda can hold.
 MAX_UNPACKED = 16 << 30
@@ -67,7 +69,7 @@ class _Entry:
     end: int = 0
 
 
-def examine(fd: int, size: int, archive: str) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+def examine(fd: Handle, size: int, archive: str) -> tuple[tuple[Member, ...], tuple[str, ...]]:
     """Return the members and notes of the archive of `size` bytes behind `fd`.
 
     Raises ArchiveError, under the name `archive`, with every problem that can be told apart.
@@ -107,7 +109,7 @@ def _member(entry: _Entry) -> Member:
 class _Walk:
     """One walk over one archive, which gathers its problems and the names that could be read."""
 
-    def __init__(self, fd: int, ending: Ending) -> None:
+    def __init__(self, fd: Handle, ending: Ending) -> None:
         self.fd = fd
         self.ending = ending
         self.names: list[str] = []
@@ -119,7 +121,7 @@ class _Walk:
 
     def entries(self) -> Iterator[_Entry]:
         """Yield the records of the central directory that can be made out."""
-        directory = os.pread(self.fd, self.ending.length, self.ending.start)
+        directory = pread(self.fd, self.ending.length, self.ending.start)
         at = count = 0
         while at < len(directory):
             head = directory[at : at + CENTRAL.size]
@@ -219,7 +221,7 @@ class _Walk:
         if entry.offset >= self.ending.start:
             self.complain("local-header-missing", "has no local header where it should", entry.name)
             return
-        head = os.pread(self.fd, LOCAL.size + len(entry.raw_name), entry.offset)
+        head = pread(self.fd, LOCAL.size + len(entry.raw_name), entry.offset)
         if len(head) < LOCAL.size or not head.startswith(LOCAL_MAGIC):
             self.complain("local-header-missing", "has no local header where it should", entry.name)
             return
@@ -237,7 +239,7 @@ class _Walk:
     def compare(self, entry: _Entry, head: bytes, extra_length: int) -> None:
         """Name every way in which a local header differs from its central record."""
         _, _, flags, method, _, _, crc, packed, size, name_length, _ = LOCAL.unpack_from(head)
-        extra = os.pread(self.fd, extra_length, entry.data - extra_length)
+        extra = pread(self.fd, extra_length, entry.data - extra_length)
         try:
             zip64 = fields(extra, entry.raw_name).get(EXTRA_ZIP64)
             size, packed = widen((size, packed), zip64)
@@ -276,7 +278,7 @@ class _Walk:
         """Complain of bytes that belong to no entry, or to two, before `member` (None: the directory)."""
         if start < end:
             self.complain("overlap", "overlaps the entry before it", member)
-        elif start > end and os.pread(self.fd, 4, end) == LOCAL_MAGIC:
+        elif start > end and pread(self.fd, 4, end) == LOCAL_MAGIC:
             text = f"hides an entry at byte {end} that its central directory does not list"
             self.complain("entry-unlisted", text)
         elif start > end:
@@ -285,7 +287,7 @@ class _Walk:
 
     def descriptor(self, entry: _Entry, room: int) -> int:
         """Return the length of the descriptor behind the entry's data, of which there are four forms."""
-        found = os.pread(self.fd, 24, entry.end)
+        found = pread(self.fd, 24, entry.end)
         forms = [pack("<LQQ", entry.crc, entry.packed, entry.size)]
         if max(entry.packed, entry.size) <= MAX32:
             forms.append(pack("<3L", entry.crc, entry.packed, entry.size))

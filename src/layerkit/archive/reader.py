@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from layerkit.archive.examine import examine
@@ -12,14 +13,15 @@ from layerkit.archive.layout import CENTRAL, CHUNK, DEFLATED, LOCAL, STORED
 from layerkit.archive.member import Member
 from layerkit.archive.problems import ArchiveError, Problem
 from layerkit.archive.run import DamagedRunError
+from layerkit.archive.source import close, pread
 from layerkit.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import TracebackType
 
     from layerkit.archive.run import Run
+    from layerkit.archive.source import Handle, Source
 
 
 @final
@@ -35,7 +37,7 @@ class Archive:
     name: str
     members: tuple[Member, ...]
     notes: tuple[str, ...]
-    fd: int
+    fd: Handle
 
     @classmethod
     def open(cls, path: Path, *, name: str | None = None) -> Archive:
@@ -55,6 +57,15 @@ class Archive:
                 raise StorageError(f"cannot be read: {error.strerror}", where=name) from error
             raise
         return cls(path=path, name=name, members=members, notes=notes, fd=fd)
+
+    @classmethod
+    def of_source(cls, source: Source, name: str) -> Archive:
+        """Open and check an archive that lies elsewhere; the source is closed with it.
+
+        Raises ArchiveError with all problems, and what the source raises. It is for one thread.
+        """
+        members, notes = examine(source, source.size, name)
+        return cls(path=Path(name), name=name, members=members, notes=notes, fd=source)
 
     @classmethod
     def of_run(cls, run: Run) -> Archive:
@@ -84,6 +95,11 @@ class Archive:
             raise StorageError(f"cannot be read: {error.strerror}", where=str(path)) from error
         return cls(path=path, name=path.name, members=members, notes=(), fd=fd)
 
+    @property
+    def proved(self) -> str | None:
+        """Return the sha256 of an archive that lies elsewhere; None of a file, which anybody may read."""
+        return None if isinstance(self.fd, int) else self.fd.sha256
+
     def __enter__(self) -> Archive:
         """Return the archive itself."""
         return self
@@ -96,8 +112,8 @@ class Archive:
 
     def close(self) -> None:
         """Close the file; members can no longer be read."""
-        if self.fd >= 0:
-            os.close(self.fd)
+        if self.fd != -1:
+            close(self.fd)
             self.fd = -1
 
     def read(self, member: Member) -> bytes:
@@ -139,7 +155,7 @@ class Archive:
         """Return the member's raw bytes from `at` on, at most one chunk of them."""
         length = min(CHUNK, member.packed - at)
         try:
-            data = os.pread(self.fd, length, member.offset + at)
+            data = pread(self.fd, length, member.offset + at)
         except OSError as error:
             raise StorageError(f"cannot be read: {error.strerror}", where=self.name) from error
         if len(data) != length:

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 from layerkit.archive.layout import CHUNK
 from layerkit.archive.problems import ArchiveError, Problem
+from layerkit.archive.source import pread
 from layerkit.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from layerkit.archive.source import Handle
 
 _BUFFERS = 3  # one being filled, one being hashed, one between them
 
@@ -61,7 +64,7 @@ class Sink:
             self._took(len(part))
             rest = rest[len(part) :]
 
-    def copy(self, fd: int, offset: int, length: int, name: str) -> None:
+    def copy(self, fd: Handle, offset: int, length: int, name: str) -> None:
         """Append `length` bytes of the file behind `fd` from `offset` on; errors call it `name`."""
         while length:
             view = self._view[self._filled : self._filled + min(length, CHUNK - self._filled)]
@@ -70,7 +73,7 @@ class Sink:
             offset += count
             length -= count
 
-    def pass_over(self, fd: int, offset: int, length: int, name: str) -> None:
+    def pass_over(self, fd: Handle, offset: int, length: int, name: str) -> None:
         """Take `length` bytes of the file behind `fd` into the CRC without writing them."""
         view = memoryview(bytearray(min(length, CHUNK)))
         while length:
@@ -100,7 +103,7 @@ class Sink:
             fd, self._fd = self._fd, -1
             os.close(fd)
 
-    def _read(self, fd: int, view: memoryview, offset: int, name: str) -> int:
+    def _read(self, fd: Handle, view: memoryview, offset: int, name: str) -> int:
         """Fill `view`, or the beginning of it, and take that into the CRC; return how much it was."""
         try:
             count = _read_into(fd, view, offset)
@@ -162,9 +165,9 @@ def opened(path: Path, *, hashed: bool) -> Iterator[Sink]:
             sink.close()
 
 
-def _read_into(fd: int, view: memoryview, offset: int) -> int:
-    if hasattr(os, "preadv"):
+def _read_into(fd: Handle, view: memoryview, offset: int) -> int:
+    if isinstance(fd, int) and hasattr(os, "preadv"):
         return os.preadv(fd, [view], offset)
-    data = os.pread(fd, len(view), offset)  # macOS before 11
+    data = pread(fd, len(view), offset)  # from elsewhere, or macOS before 11
     view[: len(data)] = data
     return len(data)

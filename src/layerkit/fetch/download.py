@@ -177,7 +177,7 @@ class _Downloads:
     def _persist(self, ref: Downloadable, url: str, auth: Auth | None) -> RefusedError | None:
         """Attempt a download until it succeeds, is refused, fails for good, or has failed often enough."""
         attempts = self._credentials.settings.retries + 1
-        for wait in _waits(attempts):
+        for wait in waits(attempts):
             failed = self._attempt(ref, url, auth)
             if not isinstance(failed, AgainError):
                 return failed
@@ -245,7 +245,7 @@ class _Downloads:
                 self._progress.advance(count)
 
 
-def _waits(attempts: int) -> Iterator[float | None]:
+def waits(attempts: int) -> Iterator[float | None]:
     """Give the seconds to wait after each attempt, None after the last; spread, so that runs part."""
     import random
 

@@ -36,9 +36,10 @@ class Transport:
         self._pools: dict[tuple[str | None, bool | None], PoolManager] = {}
         self._lock = threading.Lock()
 
-    def get(self, url: str, authorization: str | None) -> BaseHTTPResponse:
+    def get(self, url: str, authorization: str | None, span: str | None = None) -> BaseHTTPResponse:
         """Ask for an address and follow redirects; the body is left to be read.
 
+        `span` is a range such as `bytes=0-99`, which the server may give alone.
         The Authorization header goes to the first host only, or to its https side. Raises what
         urllib3 raises, and NetworkError for settings that cannot work.
         """
@@ -46,6 +47,8 @@ class Transport:
             headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity", "Accept": "*/*"}
             if authorization is not None:
                 headers["Authorization"] = authorization
+            if span is not None:
+                headers["Range"] = span
             response = self._pool(url).request(
                 "GET", url, headers=headers, redirect=False, retries=False, preload_content=False
             )

@@ -13,8 +13,9 @@ from layerkit.overlimit.frames import write_frames
 from layerkit.overlimit.remaking import Added, Change, remade, room, taken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from layerkit.archive import Archive, Member
     from layerkit.overlimit.codec import Codec
     from layerkit.overlimit.frames import Blob
     from layerkit.overlimit.remaking import Source
@@ -41,7 +42,7 @@ def framed(
     """
 
     def make(source: Source) -> Change:
-        change = Change(moved=names.union(_programs(source)))
+        change = Change(moved=names.union(programs(source.archive, source.inside)))
         for files in (change.moved - remote, names & remote):
             if files:
                 _frame(source, change, sorted(files), codec, store if files <= remote else None)
@@ -51,14 +52,14 @@ def framed(
     return remade(how, wheel, site, store, make)
 
 
-def _programs(source: Source) -> Iterator[str]:
+def programs(archive: Archive, inside: Mapping[str, Member]) -> Iterator[str]:
     """Yield the programs among the files: the system resolves links before it looks for `$ORIGIN`.
 
     Linked to, they would look for their libraries in /opt.
     """
-    for name, member in source.inside.items():
+    for name, member in inside.items():
         if member.executable and not places.is_library(name):
-            start = next(iter(source.archive.chunks(member)), b"")
+            start = next(iter(archive.chunks(member)), b"")
             if start.startswith(_ELF):
                 yield name
 
@@ -69,7 +70,8 @@ def _frame(source: Source, change: Change, names: list[str], codec: Codec, store
     path = source.folder / ("here" if store is None else "there")
     blob = write_frames(path, source.archive, (source.inside[name] for name in names), codec)
     file = f"{package}-{blob.sha256[:16]}{SUFFIX}"
-    index = _index(source, change, names, blob, file, codec, remote=store is not None)
+    there = store is not None
+    index = index_of(package, source.inside, change.moved, names, blob, file=file, codec=codec, remote=there)
     change.unpacked += json.loads(index)["room"]
     digest = hashlib.sha256(index)
     own = f"{places.FOLDER}/{package}-{digest.hexdigest()[:16]}.json"
@@ -82,16 +84,28 @@ def _frame(source: Source, change: Change, names: list[str], codec: Codec, store
         copyfile(path, kept)
 
 
-def _index(
-    source: Source, change: Change, names: list[str], blob: Blob, file: str, codec: Codec, *, remote: bool
+def index_of(
+    package: str,
+    inside: Mapping[str, Member],
+    moved: frozenset[str],
+    names: list[str],
+    blob: Blob,
+    *,
+    file: str,
+    codec: Codec,
+    remote: bool,
 ) -> bytes:
-    """Return what the loader reads of a package: see layerkit_loader/frames.py."""
-    folders = places.mirrored(source.inside, change.moved)
-    links = places.links(source.inside, change.moved, folders)
-    rows = [(name, source.inside[name].size, source.inside[name].executable) for name in names]
+    """Return what the loader reads of a package: see layerkit_loader/frames.py.
+
+    `inside` are its files below the folder of the modules, `moved` those of them that are in frames, and
+    `names` those in this blob, which lies in `file`.
+    """
+    folders = places.mirrored(inside, moved)
+    links = places.links(inside, moved, folders)
+    rows = [(name, inside[name].size, inside[name].executable) for name in names]
     index = {
-        "package": source.wheel.name,
-        "modules": places.importable(source.inside),
+        "package": package,
+        "modules": places.importable(inside),
         "folders": folders,
         "files": rows,
         "room": room((size for _, size, _ in rows), 2 * len(folders) + links),  # with __pycache__ in each

@@ -21,7 +21,7 @@ from layerkit.errors import StorageError
 from layerkit.record import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from layerkit.archive import Member
     from layerkit.prepare import PreparedWheel
@@ -125,18 +125,18 @@ def _pieces(source: Source, change: Change, prefix: str) -> list[Piece]:
     pieces = [Piece(name=prefix + one.name, data=one.data) for one in change.added]
     for member in source.archive.members:
         if member.name.startswith(prefix) and member.name.endswith(".dist-info/RECORD"):
-            text = _record(source.archive.read(member).decode(), change)
+            text = record_of(source.archive.read(member).decode(), change.moved, change.added)
             pieces.append(Piece(name=member.name, data=text.encode()))
         elif member.name not in gone:
             pieces.append(Piece.copy(source.archive, member))
     return pieces
 
 
-def _record(text: str, change: Change) -> str:
+def record_of(text: str, moved: Collection[str], added: Iterable[Added]) -> str:
     """Return RECORD without the files that moved, and with those that came; its own row stays last."""
     *rows, own = csv.reader(io.StringIO(text, newline=""))
-    rows = [row for row in rows if row[0] not in change.moved]
-    rows += [[one.name, f"sha256={encode(one.digest)}", str(one.size)] for one in change.added]
+    rows = [row for row in rows if row[0] not in moved]
+    rows += [[one.name, f"sha256={encode(one.digest)}", str(one.size)] for one in added]
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([*sorted(rows), own])
     return out.getvalue()

@@ -61,8 +61,8 @@ def check_bucket(bucket: Bucket, place: Place) -> None:
     if bucket.storage == "copy":
         return
     name = bucket.at(place)
-    with_faults = _Requests(place, "s3:GetBucketVersioning", f"s3://{name}")
-    status = with_faults.ask(lambda: place.objects.get_bucket_versioning(Bucket=name)).get("Status")
+    asking = Requests(place, "s3:GetBucketVersioning", f"s3://{name}")
+    status = asking.ask(lambda: place.objects.get_bucket_versioning(Bucket=name)).get("Status")
     if status != "Enabled":
         fix = "switch versioning on for the bucket, or use --s3-storage copy"
         raise AwsError("the bucket keeps no versions, which references need", where=f"s3://{name}", fix=fix)
@@ -93,7 +93,7 @@ def _there(zip_: LayerZip, name: str, key: str, place: Place) -> str | None:
 
     Who may not list a bucket is told 403 for what is not there.
     """
-    asking = _Requests(place, "s3:GetObject", f"s3://{name}/{key}")
+    asking = Requests(place, "s3:GetObject", f"s3://{name}/{key}")
     head = asking.find(lambda: place.objects.head_object(Bucket=name, Key=key))
     if head is None or head["ContentLength"] != zip_.zipped:
         return None
@@ -113,7 +113,7 @@ def _upload(zip_: LayerZip, name: str, key: str, place: Place, sent: Callable[[i
 
     config = TransferConfig(multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=_THREADS)
     extra = {"Metadata": {_DIGEST: zip_.sha256}, "ContentType": "application/zip"}
-    _Requests(place, "s3:PutObject", f"s3://{name}/{key}").ask(
+    Requests(place, "s3:PutObject", f"s3://{name}/{key}").ask(
         lambda: place.objects.upload_file(
             str(zip_.path), name, key, ExtraArgs=extra, Config=config, Callback=passed
         )
@@ -121,7 +121,7 @@ def _upload(zip_: LayerZip, name: str, key: str, place: Place, sent: Callable[[i
 
 
 @dataclass(frozen=True, slots=True)
-class _Requests:
+class Requests:
     """Requests to S3, which botocore itself tries again; their errors in our words."""
 
     place: Place

@@ -75,18 +75,21 @@ def publish(
     *,
     bucket: Bucket | None = None,
     looked: Look | None = None,
+    content: Content | None = None,
     force: bool = False,
     sent: Callable[[int], None] = lambda _count: None,
 ) -> Published:
     """Have the newest version of a layer hold a zip; with `force` a new one even where it does already.
 
-    `looked` is a look of a moment ago. `sent` hears of the zip's bytes as they go. Raises AwsError, and
-    UsageError for a zip that is too large to be sent to Lambda where there is no bucket.
+    `looked` is a look of a moment ago, `content` where the zip lies in S3 already. `sent` hears of the
+    zip's bytes as they go. Raises AwsError, and UsageError for a zip that is too large to be sent to Lambda
+    where there is no bucket.
     """
     found = looked or look(place, zip_)
     if found.newest is not None and found.same and not force:
         return Published(version=found.newest, new=False)
-    content = uploaded(zip_, bucket, place, sent) if goes_through_s3(zip_, bucket) and bucket else None
+    if content is None and goes_through_s3(zip_, bucket) and bucket is not None:
+        content = uploaded(zip_, bucket, place, sent)
     version = _publish(place, zip_, content, sent, found.newest.number if found.newest else 0)
     if version.code_sha256 != zip_.code_sha256:
         _take_back(place, zip_.name, version)
