@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layerkit.archive import Entry
 from layerkit.check import brought, check_plan, check_zips
+from layerkit.dockerfiles import OptLayer, OptPackage
 from layerkit.plan import plan
 from layerkit.target import target
 from locks import PY312, Size, lock, project
@@ -10,7 +13,6 @@ from zips import SITE, installed_files, zipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from layerkit.check.findings import Finding, Report
     from layerkit.lock import Lock
@@ -43,6 +45,32 @@ def test_plan_over_a_lock_with_holes_fails_and_names_them() -> None:
         project({"data": ["pandas"]}), lock({"pandas 2.3": ["numpy>=1.26", "pytz"], "pytz 1": []})
     )
     assert codes(report.errors) == ["missing-requirement"]
+
+
+def test_packages_and_files_of_dockerfiles_count_like_others() -> None:
+    site = PY312.site_packages("flat")
+    needs = OptPackage(name="gdal", version="3", folder=site, requires=("numpy>=2", "six"), extras=())
+    twice = OptPackage(name="six", version="2", folder=site, requires=(), extras=())
+    bad = OptPackage(name="bad", version="1", folder=site, requires=("!",), extras=())
+    opt = OptLayer(
+        layer="gdal", path=Path("x"), zipped=5, unzipped=50, entries=1, key="", dockerfile="gdal.Dockerfile",
+        sha256="", image="", bases=(), packages=(needs, twice, bad), notes=("a note",),
+    )  # fmt: skip
+    held = lock({"numpy 1.26": [], "six 1": []})
+    values = project({"data": ["numpy", "six"], "gdal": []}, {"f": ["data", "gdal"], "g": ["data"]})
+    made = plan(values, held, {name: Size() for name in ("numpy", "six")}, {}, opts={"gdal": opt})
+    files = {
+        "data": [Entry("python/six.py", 0, 1, 1, 1), Entry("same", 0, 1, 3, 3)],
+        "gdal": [Entry("python/six.py", 0, 1, 2, 2), Entry("same", 0, 1, 3, 3)],
+    }
+    found = check_plan(made, held, (), {"gdal": opt}, files)
+    assert [(one.code, one.where.partition(":")[0]) for one in found.findings] == [
+        ("duplicate-package", "f"),
+        ("version-conflict", "f"),
+        ("unreadable-metadata", "gdal"),
+        ("path-collision", "f"),
+    ]
+    assert [(one.name, one.packages, one.unzipped) for one in found.subjects][1] == ("gdal", 3, 50)
 
 
 def test_never_is_a_warning_in_a_plan_also_where_the_lock_does_not_hold_it() -> None:

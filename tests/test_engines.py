@@ -111,6 +111,8 @@ def test_the_rule_wheels_refuses_what_takes_docker(monkeypatch: pytest.MonkeyPat
     assert engines.use(KEY) == Use(asked="wheels", used="wheels", reason="as asked")
 
 
+# The docker SDK leaves a socket that could not be connected to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_an_engine_that_is_not_there_is_an_error_of_its_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

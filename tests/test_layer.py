@@ -7,14 +7,14 @@ import stat
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from factory import make_wheel
-from layerkit.archive import Archive
+from layerkit.archive import Archive, Piece, write_run
 from layerkit.errors import ConfigError, LayerkitError, StorageError, WheelError
 from layerkit.layer.zips import BuiltLayer, compose_layers
 from layerkit.plan import Plan, PlannedLayer
@@ -112,6 +112,42 @@ def test_others_accept_the_zip(bench: Bench) -> None:
     }
     assert laid == contents(built.path)
     assert stat.S_IMODE((bench.folder / "opt" / SITE / "demo" / "run").stat().st_mode) == 0o755
+
+
+def with_dockerfile(
+    bench: Bench, files: Mapping[str, bytes], *packages: str, collisions: Mapping[str, str] | None = None
+) -> BuiltLayer:
+    write_run(bench.folder / "opt.run", [Piece(name=name, data=data) for name, data in files.items()], b"")
+    made = bench.plan(all=packages)
+    layers = (replace(made.layers[0], dockerfile="docker/x.Dockerfile"),)
+    (built,) = compose_layers(
+        replace(made, layers=layers),
+        bench.prepared,
+        bench.out,
+        "py312-x-1",
+        collisions or {},
+        {"all": bench.folder / "opt.run"},
+    )
+    return built
+
+
+def test_what_a_dockerfile_left_lies_beside_the_packages(bench: Bench) -> None:
+    bench.wheel("demo", {"demo.py": "own"})
+    built = with_dockerfile(bench, {"lib/libx.so": b"x", "bin/x": b"y"}, "demo")
+    found = contents(built.path)
+    assert (found["lib/libx.so"], found[f"{SITE}/demo.py"]) == (b"x", b"own")
+    assert built.packages == ("demo",)
+    assert with_dockerfile(bench, {"lib/libx.so": b"x"}).entries == 1
+
+
+def test_files_of_a_dockerfile_and_of_packages_may_not_differ_under_one_path(bench: Bench) -> None:
+    bench.wheel("demo", {"demo.py": "own"})
+    files = {f"{SITE}/demo.py": b"other"}
+    with pytest.raises(WheelError, match="different files in demo and dockerfile"):
+        with_dockerfile(bench, files, "demo")
+    for winner, kept in (("dockerfile", b"other"), ("demo", b"own")):
+        built = with_dockerfile(bench, files, "demo", collisions={f"{SITE}/demo.py": winner})
+        assert contents(built.path)[f"{SITE}/demo.py"] == kept
 
 
 def test_several_layers_at_once(bench: Bench) -> None:

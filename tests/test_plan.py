@@ -5,11 +5,12 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import pytest
 
 from layerkit.errors import LimitExceededError
-from layerkit.plan import most_unzipped
+from layerkit.plan import most_unzipped, plan
 from locks import PANDAS, PY312, SDK, Size, lock, planned, project
 
 
@@ -42,6 +43,27 @@ def test_sizes_are_sums_and_code_counts() -> None:
     assert [(layer.zipped, layer.unzipped) for layer in made.layers] == [(10, 100), (27, 270)]
     assert [(stack.unzipped, stack.code_bytes) for stack in made.stacks] == [(5370, 5000), (100, 0)]
     assert made.stacks[0].slack == 262_144_000 - 1 - 5370
+
+
+@dataclass(frozen=True)
+class Opt(Size):
+    dockerfile: str = "docker/gdal.Dockerfile"
+    notes: tuple[str, ...] = ("a note",)
+
+
+def test_what_a_dockerfile_brings_counts_and_fills_a_layer() -> None:
+    values = project({"base": ["six"], "gdal": [], "none": []}, {"f": ["base", "gdal", "none"]})
+    made = plan(values, lock(PANDAS), {"six": Size(4, 40)}, {}, opts={"gdal": Opt(5, 500)})
+    assert [(layer.dockerfile, layer.zipped, layer.empty) for layer in made.layers] == [
+        (None, 4, False),
+        ("docker/gdal.Dockerfile", 5, False),
+        (None, 0, True),
+    ]
+    assert (made.stacks[0].layers, made.stacks[0].unzipped) == (("base", "gdal"), 540)
+    assert "layer gdal: docker/gdal.Dockerfile: a note" in made.notes
+    assert next(note for note in made.notes if "holds nothing" in note).startswith("layer none")
+    with pytest.raises(LimitExceededError, match=r"\(/opt of docker/gdal.Dockerfile\) +300,000,000 +100\.0%"):
+        plan(values, lock(PANDAS), {"six": Size(4, 40)}, {}, opts={"gdal": Opt(5, 300_000_000)})
 
 
 def test_limit_is_a_sum_that_must_stay_below() -> None:

@@ -17,10 +17,13 @@ from layerkit.slim.table import text as slim_table
 from layerkit.values import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from layerkit.archive import Entry
     from layerkit.check.findings import Report
+    from layerkit.container.question import Question
+    from layerkit.dockerfiles import OptLayer
     from layerkit.engines import Use
     from layerkit.layer.function_code import CodeZip, FunctionCode
     from layerkit.layer.manifest import Manifest
@@ -65,19 +68,22 @@ class Planned:
     """A plan with what it was made from; `lock` includes the project's own wheel where a layer has it.
 
     `again` makes anew what was remade of prepared wheels so that stacks fit, where that was done.
+    `opts` are what Dockerfiles bring into layers, by layer.
     """
 
     lock: Lock
     plan: Plan
     prepared: Mapping[str, PreparedWheel]
     code: tuple[FunctionCode, ...]
+    opts: Mapping[str, OptLayer]
     again: Callable[[], Planned] | None = None
 
 
 def plan_target(session: Session, target: Target, *, locked: bool = False) -> Plan:
     """Return what would go into which layer, and why; writes no zip."""
     lock = lock_target(session, target, renew=not locked)
-    return planned(session, lock, own_package(session, target), _code(session)).plan
+    own, code, asked = own_package(session, target), _code(session), _asked(session, target)
+    return planned(session, lock, own, code, asked).plan
 
 
 def build_target(session: Session, target: Target, *, locked: bool = False) -> Built:
@@ -90,23 +96,25 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
     own = own_package(session, target)
     code = _code(session)
     path, state = manifest_path(project, target), project.lock_folder / f"{target.key}.state.json"
+    asked = _asked(session, target)
     digests = [
         lock.digest,
         own.wheel.sha256 if own else "",
         _settings(project),
         *(one.digest() for one in code),
     ]
-    key = standing.build_key(*digests, last_division.read(project, target.key)[1])
-    if standing.current(path, state, key):
+    key = standing.build_key(*digests, *_keys(asked), last_division.read(project, target.key)[1])
+    if all(one.key for one in asked) and standing.current(path, state, key):
         from layerkit.layer.manifest import read
 
         return Built(manifest=read(path), path=path, unchanged=True, engine=session.engines.use(target.key))
-    plan = planned(session, lock, own, code)
+    plan = planned(session, lock, own, code, asked)
     report = _checked(session, plan)
     # Two builds into one folder must not remember each other's files.
     with alone(project.lock_folder / f"{target.key}.busy"):
         manifest = _write(session, plan, report, path)
-        key = standing.build_key(*digests, last_division.write(project, plan.plan))
+        division = last_division.write(project, plan.plan)
+        key = standing.build_key(*digests, *_keys(plan.opts.values()), division)
         standing.remember(state, key, (path, *(path.parent / name for name in manifest.files())))
     _keep_out_of_git(project.lock_folder)
     return Built(manifest=manifest, path=path, unchanged=False, engine=session.engines.use(target.key))
@@ -132,6 +140,28 @@ def _keep_out_of_git(folder: Path) -> None:
     ignore = folder / ".gitignore"
     if not ignore.exists():
         write_bytes(ignore, b"/*.state.json\n/*.busy\n/logs/\n/wheels/\n/.gitignore\n")
+
+
+def _keys(opts: Iterable[Question | OptLayer]) -> list[str]:
+    """Return what decides the files that Dockerfiles bring."""
+    return [f"{one.layer} {one.dockerfile} {one.key}" for one in opts]
+
+
+def _asked(session: Session, target: Target) -> tuple[Question, ...]:
+    """Return what the project's Dockerfiles come to; nothing of containers is imported where it has none."""
+    if not any(layer.dockerfile for layer in session.project.layers):
+        return ()
+    from layerkit.dockerfiles import ask
+
+    return ask(session.project, target, session.store, session.engines)
+
+
+def _opts(session: Session, target: Target, asked: Iterable[Question]) -> dict[str, OptLayer]:
+    """Return what Dockerfiles bring into layers, by layer, built now where the store does not have it."""
+    from layerkit.dockerfiles import get
+
+    project, store, engines = session.project, session.store, session.engines
+    return {one.layer: get(one, project, target, store, engines, offline=session.offline) for one in asked}
 
 
 def _settings(project: Project) -> str:
@@ -168,18 +198,23 @@ def _code(session: Session) -> tuple[FunctionCode, ...]:
 
 
 def planned(
-    session: Session, lock: Lock, own: LockedPackage | None, code: tuple[FunctionCode, ...] = ()
+    session: Session,
+    lock: Lock,
+    own: LockedPackage | None,
+    code: tuple[FunctionCode, ...] = (),
+    asked: Sequence[Question] = (),
 ) -> Planned:
     """Prepare what the layers hold, and plan them."""
     from layerkit.plan import plan
 
     lock, prepared = held_wheels(session, lock, own)
+    opts = _opts(session, lock.target, asked) if asked else {}
     sizes = {one.function: one.size for one in code}
     if session.project.over_limit.mode != "error":
-        return _fitted(session, lock, prepared, sizes, code)
+        return _fitted(session, lock, prepared, sizes, code, opts)
     before, _ = last_division.read(session.project, lock.target.key)
-    made = plan(session.project, lock, prepared, sizes, before)
-    return Planned(lock=lock, plan=made, prepared=prepared, code=code)
+    made = plan(session.project, lock, prepared, sizes, before, opts)
+    return Planned(lock=lock, plan=made, prepared=prepared, code=code, opts=opts)
 
 
 def held_wheels(
@@ -201,6 +236,7 @@ def _fitted(
     prepared: Mapping[str, PreparedWheel],
     sizes: Mapping[str, int],
     code: tuple[FunctionCode, ...],
+    opts: Mapping[str, OptLayer],
 ) -> Planned:
     """Plan with large files out of the way where a stack would not fit, and say what starting takes then."""
     from layerkit.overlimit.fit import fit
@@ -214,11 +250,13 @@ def _fitted(
         prepare([package for package in lock.packages if package.name == name])
 
     project = session.project
+    taken = _taken(project, sizes, opts)
     fitted = _mending(
-        session, prepared, lambda: fit(project, lock, prepared, sizes, session.store, prepare), again
+        _mends_of_wheels(session, prepared, again),
+        lambda: fit(project, lock, prepared, taken, session.store, prepare),
     )
     before, _ = last_division.read(project, lock.target.key)
-    made = plan(project, fitted.lock, fitted.prepared, sizes, before)
+    made = plan(project, fitted.lock, fitted.prepared, sizes, before, opts)
     moved = [wheel for wheel in fitted.prepared.values() if wheel.unpacked]
     if moved and project.over_limit.mode == "bundle":
         session.talk(f"{lock.target.key}: {measured(moved, session.store)}")
@@ -227,8 +265,18 @@ def _fitted(
         plan=replace(made, notes=(*made.notes, *fitted.notes)),
         prepared=fitted.prepared,
         code=code,
-        again=partial(_fitted, session, lock, prepared, sizes, code),
+        opts=opts,
+        again=partial(_fitted, session, lock, prepared, sizes, code, opts),
     )
+
+
+def _taken(project: Project, sizes: Mapping[str, int], opts: Mapping[str, OptLayer]) -> dict[str, int]:
+    """Return the bytes of each stack that lie in no package: code, and what Dockerfiles bring."""
+    brought = {
+        stack.name: sum(opts[name].unzipped for name in stack.layers if name in opts)
+        for stack in project.stacks
+    }
+    return {name: sizes.get(name, 0) + brought.get(name, 0) for name in {*sizes, *brought}}
 
 
 def _prepare(session: Session, target: Target, packages: Sequence[LockedPackage]) -> dict[str, PreparedWheel]:
@@ -291,9 +339,24 @@ def _checked(session: Session, plan: Planned) -> Report:
     """Check every stack as it would lie on Lambda, before anything is written."""
     from layerkit.check import check_plan
 
-    report = check_plan(plan.plan, plan.lock, session.project.never)
+    files = _files(plan) if plan.opts else None
+    report = check_plan(plan.plan, plan.lock, session.project.never, plan.opts, files)
     report.raise_for_errors()
     return report
+
+
+def _files(plan: Planned) -> dict[str, list[Entry]]:
+    """Return the files of each layer, a path once for each that brings it."""
+    from layerkit.archive import Run
+
+    return {
+        layer.name: [
+            entry
+            for one in (*(plan.prepared[name] for name in layer.packages), plan.opts.get(layer.name))
+            for entry in (Run.open(one.path).names() if one else ())
+        ]
+        for layer in plan.plan.layers
+    }
 
 
 def _write(session: Session, plan: Planned, report: Report, path: Path) -> Manifest:
@@ -308,7 +371,9 @@ def _write(session: Session, plan: Planned, report: Report, path: Path) -> Manif
     code = _write_code(plan.code, folder, prefix)
     _copy_remote(session, plan, folder)
     notes = [f"{finding.where}: {finding.text}" for finding in report.findings]
-    manifest = describe(session.project, plan.lock, plan.plan, plan.prepared, layers, code, notes=notes)
+    manifest = describe(
+        session.project, plan.lock, plan.plan, plan.prepared, layers, code, notes=notes, opts=plan.opts
+    )
     manifests.write(manifest, path)
     for name in sorted(before.difference(manifest.files())):
         remove(folder / name)
@@ -332,7 +397,7 @@ def _copy_remote(session: Session, plan: Planned, folder: Path) -> None:
 
 
 def _compose(session: Session, plan: Planned, folder: Path, prefix: str) -> tuple[BuiltLayer, ...]:
-    """Write the layers' zips; a prepared wheel that rotted in the store is made anew, each once."""
+    """Write the layers' zips; a run that rotted in the store is made anew, each once."""
     from layerkit.layer.zips import compose_layers
 
     def again(name: str) -> None:
@@ -342,35 +407,53 @@ def _compose(session: Session, plan: Planned, folder: Path, prefix: str) -> tupl
             _prepare(session, plan.lock.target, [one for one in plan.lock.packages if one.name == name])
 
     collisions = session.project.collisions
-    return _mending(
-        session,
-        plan.prepared,
-        lambda: compose_layers(plan.plan, plan.prepared, folder, prefix, collisions),
-        again,
-    )
+    opts = {name: opt.path for name, opt in plan.opts.items()}
+    mends = _mends_of_wheels(session, plan.prepared, again) | _mends_of_opts(session, plan)
+    return _mending(mends, lambda: compose_layers(plan.plan, plan.prepared, folder, prefix, collisions, opts))
 
 
-def _mending(
-    session: Session,
-    prepared: Mapping[str, PreparedWheel],
-    work: Callable[[], T],
-    again: Callable[[str], None],
-) -> T:
-    """Do the work; a prepared wheel that it finds rotten in the store is made `again`, each once."""
-    from layerkit import prepare as preparing
+def _mending(mends: dict[Path, Callable[[], None]], work: Callable[[], T]) -> T:
+    """Do the work; a run that it finds rotten in the store is made anew by what `mends` has for it, once."""
     from layerkit.archive import DamagedRunError
 
-    whole = {wheel.path: name for name, wheel in prepared.items()}
     while True:
         try:
             return work()
         except DamagedRunError as error:  # noqa: PERF203 - as often as a run is found rotten
-            name = whole.pop(error.path, None)
-            if name is None:
+            mend = mends.pop(error.path, None)
+            if mend is None:
                 raise
-            session.talk(f"{name} was damaged in the store; preparing it again")
-            session.store.evict(preparing.KIND, prepared[name].key, preparing.SUFFIX)
-            again(name)
+            mend()
+
+
+def _mends_of_wheels(
+    session: Session, prepared: Mapping[str, PreparedWheel], again: Callable[[str], None]
+) -> dict[Path, Callable[[], None]]:
+    """Return what replaces each prepared wheel in the store, by its path."""
+    from layerkit import prepare as preparing
+
+    def mend(name: str) -> None:
+        session.talk(f"{name} was damaged in the store; preparing it again")
+        session.store.evict(preparing.KIND, prepared[name].key, preparing.SUFFIX)
+        again(name)
+
+    return {wheel.path: partial(mend, name) for name, wheel in prepared.items()}
+
+
+def _mends_of_opts(session: Session, plan: Planned) -> dict[Path, Callable[[], None]]:
+    """Return what replaces in the store what each Dockerfile brought, by its path."""
+    if not plan.opts:
+        return {}
+    from layerkit import dockerfiles
+
+    target = plan.lock.target
+
+    def mend(opt: OptLayer) -> None:
+        session.talk(f"what {opt.dockerfile} made was damaged in the store; building it again")
+        session.store.evict(dockerfiles.KIND, opt.key, dockerfiles.SUFFIX)
+        _opts(session, target, [one for one in _asked(session, target) if one.layer == opt.layer])
+
+    return {opt.path: partial(mend, opt) for opt in plan.opts.values()}
 
 
 def _write_code(code: Sequence[FunctionCode], folder: Path, prefix: str) -> tuple[CodeZip, ...]:

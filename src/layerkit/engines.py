@@ -8,11 +8,12 @@ so an engine that nobody needs is never connected to, and what was used can be t
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, get_args
 
-from layerkit.errors import UsageError
+from layerkit.errors import EngineError, UsageError
 from layerkit.project import EngineRule
 
 if TYPE_CHECKING:
@@ -93,12 +94,29 @@ class Engines:
             if why not in known:
                 known.append(why)
                 self.talk(f"{target}: engine docker: {why}")
-            if self._rooms is None:
-                from layerkit.container.engine import connect
-                from layerkit.container.room import Rooms
+            return self._connected()
 
-                self._rooms = Rooms(connect()).__enter__()
-            return self._rooms
+    def look(self) -> Rooms | None:
+        """Return the rooms of this command to ask the engine something that can be done without.
+
+        None under the rule `wheels` and where no engine answers; what was looked at is not told as used.
+        """
+        from layerkit.container.engine import present
+
+        if self.rule == "wheels" or not present():
+            return None
+        with self._lock, suppress(EngineError):
+            return self._connected()
+        return None
+
+    def _connected(self) -> Rooms:
+        """Return the rooms, connecting at the first call; the caller holds the lock."""
+        if self._rooms is None:
+            from layerkit.container.engine import connect
+            from layerkit.container.room import Rooms
+
+            self._rooms = Rooms(connect()).__enter__()
+        return self._rooms
 
     def use(self, target: str) -> Use:
         """Return what the work on a target has used so far."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from layerkit.archive.layout import (
     CENTRAL,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from layerkit.archive.member import Member
-    from layerkit.archive.reader import Archive
     from layerkit.archive.sink import Sink
 
 # Of libdeflate's levels the one after which time doubles and size hardly shrinks: docs/prepared-wheels.md
@@ -37,20 +36,32 @@ _FILE = 0o100644 << 16
 _EXECUTABLE = 0o100755 << 16
 
 
+class Source(Protocol):
+    """What members are copied from: an open archive, or a spool."""
+
+    @property
+    def fd(self) -> int:
+        """Return the file that the members lie in, open for reading."""
+
+    @property
+    def name(self) -> str:
+        """Return what errors call it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """One file to be written: new bytes, or the stream of a member taken over as it is.
 
     `data` is the new content, something to call for it when its turn comes (so that one file at a
-    time is in memory), or the open archive and the member in it that holds the content.
+    time is in memory), or the open source and the member in it that holds the content.
     """
 
     name: str
-    data: bytes | Callable[[], bytes] | tuple[Archive, Member]
+    data: bytes | Callable[[], bytes] | tuple[Source, Member]
     executable: bool = False
 
     @classmethod
-    def copy(cls, archive: Archive, member: Member, name: str | None = None) -> Piece:
+    def copy(cls, archive: Source, member: Member, name: str | None = None) -> Piece:
         """Return the piece that keeps `member` unchanged, under its own or another name.
 
         The archive must stay open until the piece is written.

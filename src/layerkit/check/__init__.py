@@ -10,14 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerkit.check.findings import CODES, Finding, Report, Subject, finding, report
+from layerkit.check.opt_check import installed_by
 from layerkit.check.requirements_check import Installed, brought, check_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from layerkit.archive import Entry
+    from layerkit.dockerfiles import OptLayer
     from layerkit.lock import Lock
-    from layerkit.plan import Plan
+    from layerkit.plan import Plan, PlannedLayer
     from layerkit.target import Target
 
 __all__ = [
@@ -34,35 +37,56 @@ __all__ = [
 ]
 
 
-def check_plan(plan: Plan, lock: Lock, never: Iterable[str] = ()) -> Report:
+def check_plan(
+    plan: Plan,
+    lock: Lock,
+    never: Iterable[str] = (),
+    opts: Mapping[str, OptLayer] | None = None,
+    files: Mapping[str, Sequence[Entry]] | None = None,
+) -> Report:
     """Check what every stack of the plan would have on Lambda: requirements and versions.
 
+    `opts` are what Dockerfiles bring into layers, by layer: the packages in it count like others.
+    With the `files` of each layer it is also told where one of them hides another layer's.
     What the plan left out, and what is in `never`, is missed with a warning. A finding that
     holds for some of the stacks only names them.
     """
-    locked = {package.name: package for package in lock.packages}
-    inside = {
-        layer.name: [
-            Installed(
-                name=name, version=locked[name].version, requires=locked[name].requires, layer=layer.name
-            )
-            for name in layer.packages
-        ]
-        for layer in plan.layers
-    }
+    inside = {layer.name: _locked(layer, lock) for layer in plan.layers}
+    unreadable: list[Finding] = []
+    for name, opt in (opts or {}).items():
+        packages, faults = installed_by(opt, lock.target)
+        inside[name] += packages
+        unreadable += faults
     absent = dict.fromkeys(never, "the project never deploys it")
     absent |= {each.name: each.reason for each in plan.left_out}
     runtime = brought(lock.target, lock)
     found: dict[Finding, list[str]] = {}
     for stack in plan.stacks:
         installed = [each for name in stack.layers for each in inside[name]]
-        for each in dict.fromkeys(check_stack(installed, runtime, absent)):
+        hidden = _hidden(stack.layers, files) if files else ()
+        for each in dict.fromkeys((*check_stack(installed, runtime, absent), *hidden)):
             found.setdefault(each, []).append(stack.name)
     subjects = [
-        Subject(name=one.name, zipped=one.zipped, unzipped=one.unzipped, packages=len(one.packages))
+        Subject(name=one.name, zipped=one.zipped, unzipped=one.unzipped, packages=len(inside[one.name]))
         for one in plan.layers
     ]
-    return report(plan.target_key, subjects, _placed(found, len(plan.stacks)))
+    return report(plan.target_key, subjects, [*unreadable, *_placed(found, len(plan.stacks))])
+
+
+def _locked(layer: PlannedLayer, lock: Lock) -> list[Installed]:
+    """Return the packages of the lock that lie in a layer."""
+    locked = {package.name: package for package in lock.packages}
+    return [
+        Installed(name=name, version=locked[name].version, requires=locked[name].requires, layer=layer.name)
+        for name in layer.packages
+    ]
+
+
+def _hidden(layers: Iterable[str], files: Mapping[str, Sequence[Entry]]) -> Iterable[Finding]:
+    """Return the findings about files that a later layer hides."""
+    from layerkit.check.zip_check import path_collisions
+
+    return path_collisions({name: files[name] for name in layers})
 
 
 def _placed(found: Mapping[Finding, Sequence[str]], stacks: int) -> Iterable[Finding]:

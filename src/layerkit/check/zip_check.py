@@ -14,16 +14,17 @@ from layerkit.metadata import dependencies, parse
 from layerkit.target import limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from layerkit.archive import Member
+    from layerkit.archive import Entry, Member
     from layerkit.metadata import Dependency
     from layerkit.target import Target
 
 _SHOWN = 8
-# What Lambda looks into below /opt: sys.path, PATH, LD_LIBRARY_PATH, and the extensions it starts.
-_LOOKED_INTO = ("python/", "bin/", "lib/", "extensions/")
+# What Lambda looks into below /opt: sys.path, PATH, LD_LIBRARY_PATH, and the extensions it starts; and
+# where programs look that lie in bin/ beside it.
+_LOOKED_INTO = ("python/", "bin/", "lib/", "extensions/", "share/", "etc/", "libexec/")
 _VERSIONED = re.compile(r"python/lib/python(\d+\.\d+)/")
 
 
@@ -100,7 +101,7 @@ def _package(archive: Archive, member: Member, folder: str, target: Target) -> I
 def check_files(layers: Sequence[ReadZip], code: Sequence[ReadZip], target: Target) -> Iterator[Finding]:
     """Yield what is wrong with the files of a stack: sizes, count, collisions, places."""
     yield from _limits(layers, code)
-    yield from _collisions(layers)
+    yield from path_collisions({layer.name: layer.members for layer in layers})
     for layer in layers:
         yield from _unreachable(layer, target)
 
@@ -123,17 +124,20 @@ def _limits(layers: Sequence[ReadZip], code: Sequence[ReadZip]) -> Iterator[Find
             yield finding("direct-upload", each.name, text, "upload it to S3 and publish it from there")
 
 
-def _collisions(layers: Iterable[ReadZip]) -> Iterator[Finding]:
-    """Yield the pairs of layers that have a path with different content, and which of the two wins."""
+def path_collisions(layers: Mapping[str, Iterable[Member | Entry]]) -> Iterator[Finding]:
+    """Yield the pairs of layers that have a path with different content, and which of the two wins.
+
+    `layers` are names and files, the lowest first.
+    """
     owner: dict[str, tuple[str, int, int]] = {}
     replaced: dict[tuple[str, str], list[str]] = {}
-    for layer in layers:
-        for member in layer.members:
-            new = (layer.name, member.crc, member.size)
+    for layer, members in layers.items():
+        for member in members:
+            new = (layer, member.crc, member.size)
             old = owner.setdefault(member.name, new)
             owner[member.name] = new
-            if old[1:] != new[1:]:
-                replaced.setdefault((old[0], layer.name), []).append(member.name)
+            if old[1:] != new[1:] and old[0] != layer:
+                replaced.setdefault((old[0], layer), []).append(member.name)
     for (loser, winner), names in replaced.items():
         text = f"{winner} comes later and replaces {len(names)} files of {loser}: {_some(names)}"
         fix = "keep each file in one layer, or put the layer that shall win last"

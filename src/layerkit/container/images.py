@@ -92,6 +92,11 @@ def reference(
     )
 
 
+def there(engine: Engine, reference: str, arch: Arch) -> Image | None:
+    """Return an image if it is on the engine and for that architecture; nothing is pulled."""
+    return _image(reference, _inspect(engine, reference), arch)
+
+
 def ready(
     engine: Engine, reference: str, arch: Arch, talk: Callable[[str], None], *, offline: bool = False
 ) -> Image:

@@ -28,12 +28,14 @@ _TIME = 315_532_800
 class Entry:
     """A file to put into a container: its name below the folder, and bytes or a path to read.
 
-    With neither it is a folder. `user` and `group` are numbers in the container.
+    With neither it is a folder, with `link` a symbolic link. `user` and `group` are numbers in the
+    container.
     """
 
     name: str
     content: bytes | None = None
     path: Path | None = None
+    link: str = ""
     mode: int = 0o644
     user: int = 0
     group: int = 0
@@ -50,6 +52,10 @@ def _packed(entry: Entry) -> Iterator[bytes]:
     """Give header, content and filling of one entry."""
     info = tarfile.TarInfo(entry.name)
     info.mode, info.uid, info.gid, info.mtime = entry.mode, entry.user, entry.group, _TIME
+    if entry.link:
+        info.type, info.linkname = tarfile.SYMTYPE, entry.link
+        yield info.tobuf(tarfile.PAX_FORMAT)
+        return
     if entry.path is None and entry.content is None:
         info.type = tarfile.DIRTYPE
         info.mode |= 0o111

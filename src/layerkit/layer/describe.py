@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from layerkit import __version__
 from layerkit.layer.manifest import (
+    Base,
     Brought,
     Effect,
+    FoundPackage,
     Layer,
     LeftOut,
     LockRef,
     Manifest,
+    Opt,
     Package,
     ProjectRef,
     RemoteFile,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from layerkit.dockerfiles import OptLayer
     from layerkit.layer.function_code import CodeZip
     from layerkit.layer.zips import BuiltLayer
     from layerkit.lock import Lock, WheelRef
@@ -49,8 +53,11 @@ def describe(
     code: Sequence[CodeZip] = (),
     *,
     notes: Sequence[str] = (),
+    opts: Mapping[str, OptLayer] | None = None,
 ) -> Manifest:
     """Return the manifest of a build: `layers` and `code` as they were written, `notes` of the build.
+
+    `opts` are what Dockerfiles brought, by layer.
 
     The notes of the project, the lock, the plan and the wheels come first; each is kept once.
     """
@@ -65,7 +72,7 @@ def describe(
         lock=LockRef(digest=lock.digest, inputs=lock.inputs),
         sdk=_sdk(lock, project),
         runtime_brings=brought(lock.target),
-        layers=tuple(_layer(layer, plan, prepared, wheels) for layer in layers),
+        layers=tuple(_layer(layer, plan, prepared, wheels, opts or {}) for layer in layers),
         stacks=_stacks(plan, layers, code, prepared),
         remote=_remote(layers, prepared, project),
         left_out=tuple(LeftOut(name=e.name, version=e.version, reason=e.reason) for e in plan.left_out),
@@ -106,8 +113,13 @@ def _sdk(lock: Lock, project: Project) -> SdkRef:
 
 
 def _layer(
-    layer: BuiltLayer, plan: Plan, prepared: Mapping[str, PreparedWheel], wheels: Mapping[str, WheelRef]
+    layer: BuiltLayer,
+    plan: Plan,
+    prepared: Mapping[str, PreparedWheel],
+    wheels: Mapping[str, WheelRef],
+    opts: Mapping[str, OptLayer],
 ) -> Layer:
+    opt = opts.get(layer.name)
     return Layer(
         name=layer.name,
         zip=_zip(layer.path, layer.sha256, layer.size, layer.unzipped, layer.entries),
@@ -115,7 +127,21 @@ def _layer(
             _package(prepared[name], wheels[name].filename, plan.why.get(name, (name,)))
             for name in layer.packages
         ),
+        opt=_opt(opt) if opt else None,
         beneath=next(planned.beneath for planned in plan.layers if planned.name == layer.name),
+    )
+
+
+def _opt(opt: OptLayer) -> Opt:
+    return Opt(
+        dockerfile=opt.dockerfile,
+        sha256=opt.sha256,
+        image=opt.image,
+        bases=tuple(Base(name=redact(name), digest=digest) for name, digest in opt.bases),
+        packages=tuple(FoundPackage(name=one.name, version=one.version) for one in opt.packages),
+        zipped=opt.zipped,
+        unzipped=opt.unzipped,
+        entries=opt.entries,
     )
 
 

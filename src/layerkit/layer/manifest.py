@@ -117,6 +117,39 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """An image that a Dockerfile starts from by a name without a digest, and what that was."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPackage:
+    """A package that a Dockerfile installed."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opt:
+    """What a Dockerfile left in /opt; sizes in bytes.
+
+    `dockerfile` is a path in the project, `sha256` that file's, `image` the engine's id of what it became.
+    """
+
+    dockerfile: str
+    sha256: str
+    image: str
+    bases: tuple[Base, ...]
+    packages: tuple[FoundPackage, ...]
+    zipped: int
+    unzipped: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZipFile:
     """A zip beside the manifest; sizes in bytes.
 
@@ -133,11 +166,12 @@ class ZipFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer: its zip, its packages in name order, the layers it relies on."""
+    """A layer: its zip, its packages in name order, what a Dockerfile left, the layers it relies on."""
 
     name: str
     zip: ZipFile
     packages: tuple[Package, ...]
+    opt: Opt | None = None
     beneath: tuple[str, ...]
 
 
@@ -178,7 +212,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Everything built for one project and target. Layers without packages are not in it."""
+    """Everything built for one project and target. Empty layers are not in it."""
 
     schema: str = SCHEMA
     tool: Tool

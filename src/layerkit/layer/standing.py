@@ -21,7 +21,7 @@ from layerkit.output import write_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def build_key(*parts: str) -> str:

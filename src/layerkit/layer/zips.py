@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from layerkit.prepare import PreparedWheel
 
 
+# What stands for the files of a Dockerfile where packages of a layer are named.
+DOCKERFILE = "dockerfile"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltLayer:
     """A layer's zip as it lies on disk; sizes are in bytes, sha256 is hex, packages in name order."""
@@ -49,18 +53,25 @@ def compose_layers(
     folder: Path,
     prefix: str,
     collisions: Mapping[str, str],
+    opts: Mapping[str, Path] | None = None,
 ) -> tuple[BuiltLayer, ...]:
-    """Write `<prefix>-<layer>.zip` into `folder` for every layer of the plan that holds a package.
+    """Write `<prefix>-<layer>.zip` into `folder` for every layer of the plan that holds anything.
 
-    A layer without packages has no zip: it is not among the results, and a zip of its name that an
-    earlier build left is removed. `prepared` is by canonical package name. Several layers are written
+    An empty layer has no zip: it is not among the results, and a zip of its name that an earlier
+    build left is removed. `prepared` is by canonical package name, `opts` are the runs of what
+    Dockerfiles left, by layer; in collisions they go by the name of DOCKERFILE. Several layers are written
     at once. Raises WheelError for collisions and damaged runs, ConfigError for an entry of
     `collisions` that names the wrong package, StorageError where the folder cannot be written.
     """
     sweep(folder)
-    jobs = [_job(layer, prepared, folder, prefix, collisions) for layer in plan.layers if layer.packages]
+    opts = opts or {}
+    jobs = [
+        _job(layer, prepared, folder, prefix, collisions, opts.get(layer.name))
+        for layer in plan.layers
+        if not layer.empty
+    ]
     for layer in plan.layers:
-        if not layer.packages:
+        if layer.empty:
             remove(_path(folder, prefix, layer))
     return tuple(_write_all(jobs))
 
@@ -75,16 +86,18 @@ def _job(
     folder: Path,
     prefix: str,
     collisions: Mapping[str, str],
+    opt: Path | None,
 ) -> _Job:
     """Open the runs of a layer and decide every collision in it."""
     packages = tuple(sorted(layer.packages))
-    runs = tuple(Run.open(prepared[package].path) for package in packages)
+    paths = [*(prepared[package].path for package in packages), *([opt] if opt else [])]
+    runs = tuple(map(Run.open, paths))
     return _Job(
         name=layer.name,
         path=_path(folder, prefix, layer),
         packages=packages,
         runs=runs,
-        skip=decide(layer.name, packages, runs, collisions),
+        skip=decide(layer.name, (*packages, DOCKERFILE)[: len(runs)], runs, collisions),
     )
 
 

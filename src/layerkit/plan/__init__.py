@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _CONTRIBUTORS = 10
 _NOTHING: Mapping[str, frozenset[str]] = MappingProxyType({})
+_NO_FILES: Mapping[str, FromDockerfile] = MappingProxyType({})
 
 
 class Weighed(Protocol):
@@ -39,6 +40,18 @@ class Weighed(Protocol):
     @property
     def unzipped(self) -> int:
         """Return the sum of the members' sizes, which is what Lambda counts."""
+
+
+class FromDockerfile(Weighed, Protocol):
+    """What planning asks of what a Dockerfile left in /opt."""
+
+    @property
+    def dockerfile(self) -> str:
+        """Return the path of the Dockerfile in the project."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what a user should know of the files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +67,7 @@ class LeftOut:
 class PlannedLayer:
     """A layer: the roots it was declared with, the packages it holds, its size in bytes.
 
+    What the `dockerfile`, a path in the project, left in /opt lies in it too and counts in its size.
     `beneath` are the layers that hold what its packages need and it does not; in a given stack
     it relies on those of them that are there. `zipped` is without the zip's central directory.
     """
@@ -61,9 +75,15 @@ class PlannedLayer:
     name: str
     roots: tuple[str, ...]
     packages: tuple[str, ...]
+    dockerfile: str | None = None
     beneath: tuple[str, ...]
     zipped: int
     unzipped: int
+
+    @property
+    def empty(self) -> bool:
+        """Say whether nothing at all lies in it: then it is no layer on Lambda."""
+        return not self.packages and self.dockerfile is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +131,15 @@ def plan(
     prepared: Mapping[str, Weighed],
     code: Mapping[str, int],
     before: Mapping[str, frozenset[str]] = _NOTHING,
+    opts: Mapping[str, FromDockerfile] = _NO_FILES,
 ) -> Plan:
     """Return which layer holds what, and prove Lambda's limits for every stack.
 
     `prepared` has the sizes of every package of the lock that a layer may hold, `code` the bytes
     unzipped of each function's own code, `before` the packages of each layer in the last plan, which
-    counts where the planner makes the layers. Raises ResolutionError when the lock lacks a root,
-    ConfigError when the stacks cannot agree, LimitExceededError naming every stack that is broken.
+    counts where the planner makes the layers, `opts` what Dockerfiles bring into layers, by layer.
+    Raises ResolutionError when the lock lacks a root, ConfigError when the stacks cannot agree,
+    LimitExceededError naming every stack that is broken.
     """
     walking = rules(project, lock)
     closures = {layer.name: closure(layer, project, lock, walking) for layer in project.layers}
@@ -127,20 +149,22 @@ def plan(
         from layerkit.plan.divided import divided
 
         room = {name: most_unzipped() - code.get(name, 0) for name in stacks}
-        held, stacks, how = divided(project, stacks, closures, walking, prepared, room, before)
+        held, stacks, how = divided(project, stacks, closures, walking, prepared, room, before, opts)
         notes = (how,)
     else:
         held = partition(stacks, closures, walking, project)
-    layers = tuple(_layer(name, closures, held, stacks, walking, prepared) for name in held)
+    layers = tuple(
+        _layer(name, closures, held, stacks, walking, prepared, opt=opts.get(name)) for name in held
+    )
     planned = tuple(_stack(name, names, layers, code.get(name, 0)) for name, names in stacks.items())
-    _prove_limits(planned, layers, prepared, lock)
+    _prove_limits(planned, layers, prepared, opts, lock)
     made = Plan(
         target_key=lock.target.key,
         layers=layers,
         stacks=planned,
         left_out=_left_out(closures, walking, lock.target),
         why=_why(closures),
-        notes=(*notes, *_notes(layers, closures, walking, lock)),
+        notes=(*notes, *_notes(layers, closures, walking, lock), *_notes_of_files(opts)),
     )
     if faults := doubts(made, _needs(project, closures), code):
         raise LayerkitError("the plan contradicts itself: " + "; ".join(faults), where=lock.target.key)
@@ -177,8 +201,11 @@ def _layer(
     stacks: Stacks,
     rules: Rules,
     prepared: Mapping[str, Weighed],
+    *,
+    opt: FromDockerfile | None,
 ) -> PlannedLayer:
     packages = tuple(sorted(held[name]))
+    parts = [*(prepared[package] for package in packages), *([opt] if opt else [])]
     if name in closures:
         roots, wanted = closures[name].named, closures[name].wanted
     else:  # a layer that the planner made
@@ -190,16 +217,17 @@ def _layer(
         name=name,
         roots=roots,
         packages=packages,
+        dockerfile=opt.dockerfile if opt else None,
         beneath=tuple(other for other in held if other in companions and held[other] & missing),
-        zipped=sum(prepared[package].zipped for package in packages),
-        unzipped=sum(prepared[package].unzipped for package in packages),
+        zipped=sum(part.zipped for part in parts),
+        unzipped=sum(part.unzipped for part in parts),
     )
 
 
 def _stack(
     name: str, names: tuple[str, ...], layers: Sequence[PlannedLayer], code_bytes: int
 ) -> PlannedStack:
-    sizes = {layer.name: layer.unzipped for layer in layers if layer.packages}
+    sizes = {layer.name: layer.unzipped for layer in layers if not layer.empty}
     unzipped = code_bytes + sum(sizes.get(each, 0) for each in names)
     return PlannedStack(
         name=name,
@@ -219,11 +247,12 @@ def _prove_limits(
     stacks: Sequence[PlannedStack],
     layers: Sequence[PlannedLayer],
     prepared: Mapping[str, Weighed],
+    opts: Mapping[str, FromDockerfile],
     lock: Lock,
 ) -> None:
     """Raise one LimitExceededError for all stacks that Lambda would refuse."""
     most = limit("layers_per_function")
-    faults = [_too_large(stack, layers, prepared) for stack in stacks if stack.slack < 0]
+    faults = [_too_large(stack, layers, prepared, opts) for stack in stacks if stack.slack < 0]
     faults += [
         f"{stack.name} has {len(stack.layers)} layers ({', '.join(stack.layers)}), Lambda takes {most}"
         for stack in stacks
@@ -244,7 +273,12 @@ def _prove_limits(
     raise LimitExceededError("\n".join(faults), where=lock.target.key, fix="ways out: " + "; ".join(ways))
 
 
-def _too_large(stack: PlannedStack, layers: Sequence[PlannedLayer], prepared: Mapping[str, Weighed]) -> str:
+def _too_large(
+    stack: PlannedStack,
+    layers: Sequence[PlannedLayer],
+    prepared: Mapping[str, Weighed],
+    opts: Mapping[str, FromDockerfile],
+) -> str:
     """Say by how much a stack is too large, and which packages make it so."""
     sizes = {
         package: prepared[package].unzipped
@@ -253,6 +287,9 @@ def _too_large(stack: PlannedStack, layers: Sequence[PlannedLayer], prepared: Ma
         for package in layer.packages
     }
     sizes["(the function's own code)"] = stack.code_bytes
+    sizes |= {
+        f"(/opt of {opts[name].dockerfile})": opts[name].unzipped for name in stack.layers if name in opts
+    }
     top = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:_CONTRIBUTORS]
     width = max(len(name) for name, _ in top)
     lines = [f"    {name:<{width}}  {size:>13,}  {size / stack.unzipped:>5.1%}" for name, size in top if size]
@@ -306,9 +343,16 @@ def _notes(
     """Yield what is right and still worth knowing."""
     direct = limit("direct_upload_bytes")
     for layer in layers:
-        if not layer.packages:
+        if layer.empty:
             yield f"layer {layer.name} holds nothing: other layers or the runtime have what it names"
         elif layer.zipped > direct:
             yield f"layer {layer.name} goes through S3: {layer.zipped:,} bytes zipped are above {direct:,}"
     if rules.mode == "bundle" and any(SDK_CORE & each.needed.keys() for each in closures.values()):
         yield f"the SDK is in the layers, all of it: {lock.sdk.reason}"
+
+
+def _notes_of_files(opts: Mapping[str, FromDockerfile]) -> Iterator[str]:
+    """Yield what is worth knowing of what Dockerfiles left."""
+    for name, opt in opts.items():
+        for note in opt.notes:
+            yield f"layer {name}: {opt.dockerfile}: {note}"

@@ -33,10 +33,12 @@ def divided(  # noqa: PLR0917 - a plan depends on all of it
     prepared: Mapping[str, Weighed],
     room: Mapping[str, int],
     before: Mapping[str, frozenset[str]],
+    opts: Mapping[str, Weighed],
 ) -> tuple[Held, dict[str, tuple[str, ...]], str]:
     """Return what each layer holds, the layers of each stack, lowest first, and how that was found.
 
-    `room` is how many bytes unzipped each stack's layers may have together. Raises
+    `room` is how many bytes unzipped each stack's layers may have together, `opts` what Dockerfiles
+    bring into declared layers. Raises
     LimitExceededError where no division is one that Lambda takes.
     """
     fixed = [layer.name for layer in project.layers if not layer.divided]
@@ -50,11 +52,13 @@ def divided(  # noqa: PLR0917 - a plan depends on all of it
     below = {stack: _below(names, needs[stack], held) for stack, names in declared.items()}
     placed = set().union(*held.values())
     size = {name: sum(prepared[one].unzipped for one in packages) for name, packages in held.items()}
+    size |= {name: size[name] + opt.unzipped for name, opt in opts.items()}
     case = Case(
         needs={stack: frozenset(names - placed) for stack, names in needs.items()},
         room={stack: room[stack] - sum(size[name] for name in below[stack]) for stack in stacks},
         slots={
-            stack: limit("layers_per_function") - sum(bool(held[name]) for name in below[stack])
+            stack: limit("layers_per_function")
+            - sum(bool(held[name]) or name in opts for name in below[stack])
             for stack in stacks
         },
         sizes={name: (one.unzipped, one.zipped) for name, one in prepared.items()},

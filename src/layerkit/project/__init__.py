@@ -20,7 +20,15 @@ from layerkit.project.local_closure import with_local_closure
 from layerkit.project.publishing import PublishTable
 from layerkit.project.python_range import admits
 from layerkit.project.requirement import Pin, Requirement, canonical, resolved, well_formed
-from layerkit.project.specs import Containers, FunctionSpec, LayerSpec, OverLimit, Slimming, Stack
+from layerkit.project.specs import (
+    Containers,
+    Dockerfile,
+    FunctionSpec,
+    LayerSpec,
+    OverLimit,
+    Slimming,
+    Stack,
+)
 from layerkit.project.text_files import shown
 from layerkit.target import facts, parse_arch, parse_runtime, runtimes, supported_runtimes, target
 
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Containers",
+    "Dockerfile",
     "EngineRule",
     "FunctionSpec",
     "LayerSpec",

@@ -7,7 +7,7 @@ once. What the names in it mean is for `declared_layers`, which knows the projec
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from layerkit import patterns
@@ -15,6 +15,9 @@ from layerkit.errors import ConfigError, UsageError
 from layerkit.project import publishing
 from layerkit.project.containers_table import KEYS as _CONTAINERS
 from layerkit.project.containers_table import read as read_containers
+from layerkit.project.dockerfile_table import KEYS as _DOCKERFILE
+from layerkit.project.dockerfile_table import DockerfileTable
+from layerkit.project.dockerfile_table import read as read_dockerfile
 from layerkit.project.publishing import PublishTable
 from layerkit.project.requirement import canonical, is_name
 from layerkit.project.specs import Containers, OverLimit, OverLimitMode, Slimming
@@ -57,7 +60,8 @@ class Roots:
     """What a layer is declared to hold.
 
     `requirements` are names or PEP 508; `extras` and `groups` name lists of the project's own;
-    `dependencies` means the project's main dependencies, `project` its own wheel without them.
+    `dependencies` means the project's main dependencies, `project` its own wheel without them. A layer,
+    not a function, may have a `dockerfile`.
     """
 
     path: str
@@ -66,10 +70,12 @@ class Roots:
     groups: tuple[Placed, ...] = ()
     dependencies: bool = False
     project: bool = False
+    dockerfile: DockerfileTable | None = None
 
     def __bool__(self) -> bool:
         """Say whether anything is named at all."""
-        return bool(self.requirements or self.extras or self.groups or self.dependencies or self.project)
+        lists = self.requirements or self.extras or self.groups
+        return bool(lists or self.dependencies or self.project or self.dockerfile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +214,8 @@ def _layer(value: Any, path: str, faults: Faults) -> Roots:
     if isinstance(value, list):
         roots = Roots(path=path, requirements=tuple(strings(value, path, faults)))
     else:
-        roots = _roots(Table(value, path, faults, _ROOTS))
+        keys = Table(value, path, faults, (*_ROOTS, *_DOCKERFILE))
+        roots = replace(_roots(keys), dockerfile=read_dockerfile(keys))
     if not roots and value in ([], {}):
         faults.add(path, "the layer names nothing to put into it")
     return roots

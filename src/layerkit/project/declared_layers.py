@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from layerkit.project.dockerfile_table import located
 from layerkit.project.faults import nearest
 from layerkit.project.requirement import resolved
 from layerkit.project.roots import Reader, unnamed
@@ -112,9 +113,12 @@ class _Work:
 
     def _declared(self, name: str, roots: Roots) -> LayerSpec:
         """Return a layer of declared roots."""
-        requirements = self.reader.read(roots)
+        dockerfile = roots.dockerfile
         return LayerSpec(
-            name=name, requirements=requirements, project="wheel-only" if roots.project else "none"
+            name=name,
+            requirements=self.reader.read(roots),
+            project="wheel-only" if roots.project else "none",
+            dockerfile=located(dockerfile, self.root, self.faults) if dockerfile else None,
         )
 
     def _needed(self) -> frozenset[str]:

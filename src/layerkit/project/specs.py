@@ -10,9 +10,31 @@ if TYPE_CHECKING:
 
     from layerkit.project.requirement import Requirement
 
-__all__ = ["Containers", "FunctionSpec", "LayerSpec", "OverLimit", "OverLimitMode", "Slimming", "Stack"]
+__all__ = [
+    "Containers",
+    "Dockerfile",
+    "FunctionSpec",
+    "LayerSpec",
+    "OverLimit",
+    "OverLimitMode",
+    "Slimming",
+    "Stack",
+]
 
 OverLimitMode = Literal["error", "bundle", "nested-zip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dockerfile:
+    """A Dockerfile whose /opt becomes part of a layer; paths are absolute.
+
+    `target` is the stage that counts, empty for the last one; `args` are values for its ARG lines.
+    """
+
+    path: Path
+    context: Path
+    target: str = ""
+    args: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +42,8 @@ class LayerSpec:
     """A layer as declared: its roots, and whether the project's own wheel lies in it alone.
 
     `wheel-only` is the project's own wheel without what that wheel requires; it stands among the
-    requirements too, as a local folder, so that it is built and locked like any other.
+    requirements too, as a local folder, so that it is built and locked like any other. What the
+    `dockerfile` leaves in /opt lies in the layer beside its packages.
 
     One that is `divided` is no layer: what its roots bring goes into layers that the planner makes.
     """
@@ -29,6 +52,7 @@ class LayerSpec:
     requirements: tuple[Requirement, ...] = ()
     project: Literal["none", "wheel-only"] = "none"
     divided: bool = False
+    dockerfile: Dockerfile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from layerkit.check.findings import Report
-    from layerkit.layer.manifest import Manifest
+    from layerkit.layer.manifest import Layer, Manifest
     from layerkit.lock import Lock
     from layerkit.plan import Plan, PlannedStack
 
@@ -74,7 +74,7 @@ def show_build(
         one = layer.zip
         talk(
             f"  layer {layer.name}: {human(one.zipped)} zipped, {human(one.unzipped)} unzipped,"
-            f" {_counted(len(layer.packages), 'package')}"
+            f" {_held(layer)}"
         )
     if not manifest.layers:
         talk(f"{key}: no layer holds a package, so there is no layer zip")
@@ -82,6 +82,15 @@ def show_build(
     for stack in manifest.stacks:
         share = 100 * stack.unzipped / most
         talk(f"  stack {stack.name}: {human(stack.unzipped)} unzipped, {share:.0f} % of the limit")
+
+
+def _held(layer: Layer) -> str:
+    """Say what a layer holds."""
+    packages = _counted(len(layer.packages), "package")
+    if layer.opt is None:
+        return packages
+    files = f"{_counted(layer.opt.entries, 'file')} of {layer.opt.dockerfile}"
+    return f"{packages}, {files}" if layer.packages else files
 
 
 def _counted(count: int, what: str) -> str:
@@ -125,7 +134,7 @@ def show_plan(plan: Plan) -> None:
     for column in ("layer", "packages", "zipped", "unzipped", "on top of"):
         table.add_column(column, justify="right" if "zipped" in column else "left", overflow="fold")
     for layer in plan.layers:
-        names = " ".join(layer.packages) or "(nothing of its own)"
+        names = " ".join(filter(None, [*layer.packages, layer.dockerfile])) or "(nothing of its own)"
         table.add_row(layer.name, names, human(layer.zipped), human(layer.unzipped), " ".join(layer.beneath))
     out.print(table)
     stacks = Table(title=f"{plan.target_key}: stacks", title_justify="left")

@@ -1,0 +1,93 @@
+"""What a Dockerfile of a project comes to on a target, as digests: equal questions have equal answers.
+
+A Dockerfile that has these ARG lines is given their values, so that one file does for all runtimes:
+
+    LAYERKIT_BUILD_IMAGE   the image with compilers, as [tool.layerkit.docker] and the environment name it
+    LAYERKIT_RUN_IMAGE     the runtime's own image
+    LAYERKIT_RUNTIME       such as python3.12
+    LAYERKIT_ARCH          x86_64 or arm64
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerkit.container import dockerfile, images
+from layerkit.container.context import collect
+from layerkit.errors import ConfigError
+from layerkit.project.text_files import decode, read_bytes, shown
+
+if TYPE_CHECKING:
+    from layerkit.container.context import Context
+    from layerkit.container.dockerfile import Recipe
+    from layerkit.project import Dockerfile, Project
+    from layerkit.target import Target
+
+# Raise it when the same Dockerfile would give other files.
+_FORMAT = 1
+
+Bases = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A layer to be made: `digest` is of what its files say, `dockerfile` that file's path in the project.
+
+    `bases` are the images it starts from that are named by no digest, each with what it is today;
+    None where nobody knows.
+    """
+
+    layer: str
+    dockerfile: str
+    sha256: str
+    digest: str
+    spec: Dockerfile
+    context: Context
+    recipe: Recipe
+    bases: Bases | None
+
+    @property
+    def key(self) -> str:
+        """Return the digest of question and bases; "" where the bases are not known."""
+        if self.bases is None:
+            return ""
+        return hashlib.sha256(json.dumps([self.digest, self.bases]).encode()).hexdigest()
+
+
+def ask(layer: str, spec: Dockerfile, project: Project, target: Target) -> Question:
+    """Read a Dockerfile and its context; `bases` is None where an image is named by no digest.
+
+    Raises ConfigError for a Dockerfile that cannot be read or lacks a stage or an argument.
+    """
+    name, content, given = shown(spec.path, project.root), read_bytes(spec.path), dict(spec.args)
+
+    def give(word: str) -> str | None:
+        return given[word] if word in given else _own(word, project, target)
+
+    recipe = dockerfile.read(decode(content, name), give, spec.target, name)
+    if unknown := sorted(given.keys() - dict(recipe.arguments).keys()):
+        raise ConfigError(f"the Dockerfile has no ARG {', '.join(unknown)}", where=name)
+    context = collect(spec, (project.output, project.lock_folder))
+    said = [_FORMAT, context.dockerfile, context.digest(), recipe.arguments, spec.target, target.arch]
+    return Question(
+        layer=layer,
+        dockerfile=name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        digest=hashlib.sha256(json.dumps(said).encode()).hexdigest(),
+        spec=spec,
+        context=context,
+        recipe=recipe,
+        bases=None if recipe.loose else (),
+    )
+
+
+def _own(name: str, project: Project, target: Target) -> str | None:
+    """Return the value of an argument that layerkit gives by itself."""
+    if name == "LAYERKIT_BUILD_IMAGE":
+        return images.reference(target, "build", dict(project.containers.build_images))
+    if name == "LAYERKIT_RUN_IMAGE":
+        return images.reference(target, "run", dict(project.containers.images))
+    return {"LAYERKIT_RUNTIME": target.runtime, "LAYERKIT_ARCH": target.arch}.get(name)
