@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from layerkit.archive.member import Member
     from layerkit.archive.sink import Sink
+    from layerkit.archive.source import Handle
 
 # Of libdeflate's levels the one after which time doubles and size hardly shrinks: docs/prepared-wheels.md
 # has the figures. Another level, or another release of libdeflate, gives other bytes: see `compressed`.
@@ -36,11 +37,11 @@ _FILE = 0o100644 << 16
 _EXECUTABLE = 0o100755 << 16
 
 
-class Source(Protocol):
+class Holder(Protocol):
     """What members are copied from: an open archive, or a spool."""
 
     @property
-    def fd(self) -> int:
+    def fd(self) -> Handle:
         """Return the file that the members lie in, open for reading."""
 
     @property
@@ -57,11 +58,11 @@ class Piece:
     """
 
     name: str
-    data: bytes | Callable[[], bytes] | tuple[Source, Member]
+    data: bytes | Callable[[], bytes] | tuple[Holder, Member]
     executable: bool = False
 
     @classmethod
-    def copy(cls, archive: Source, member: Member, name: str | None = None) -> Piece:
+    def copy(cls, archive: Holder, member: Member, name: str | None = None) -> Piece:
         """Return the piece that keeps `member` unchanged, under its own or another name.
 
         The archive must stay open until the piece is written.
