@@ -12,6 +12,7 @@ from bundles import BIG, FILES, FRAMES, SITE, lay, prepared
 from layerkit.archive import DamagedRunError, Run
 from layerkit.overlimit import codec, frames, framing
 from layerkit.overlimit.framing import framed
+from layerkit.overlimit.layerkit_loader.frames import FORMAT
 from layerkit.prepare import load
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def test_the_index_says_all_that_the_loader_asks(tmp_path: Path, alpha: Prepared
     site = lay(tmp_path / "opt", [framed(alpha, BIG, NONE, "zlib", SITE, store)])
     (path,) = (site / "layerkit_frames").glob("*.json")
     index = json.loads(path.read_text())
+    assert index["format"] == FORMAT
     assert index["modules"] == ["alpha"]
     assert index["folders"] == ["alpha", "alpha.libs", "alpha/bin", "alpha/data"]
     assert [row[0] for row in index["files"]] == sorted(BIG | {"alpha/bin/tool"})

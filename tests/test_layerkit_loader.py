@@ -220,6 +220,13 @@ def test_a_frame_that_is_cut_short_is_damaged(laid: Bundle) -> None:
     assert done.returncode == 1
 
 
+def test_an_index_of_another_version_of_layerkit_is_refused(laid: Bundle) -> None:
+    (index,) = (laid.site / "layerkit_frames").glob("beta-*.json")
+    index.write_text(json.dumps({**json.loads(index.read_text()), "format": 2}))
+    fault = f"BundleError: {index.name} is of another version of layerkit: build all layers with one version"
+    assert laid.run("").stderr.rstrip().endswith(fault)
+
+
 def test_a_tree_of_an_earlier_version_is_left_alone(laid: Bundle) -> None:
     laid.says("import alpha")
     earlier = only_tree(laid)

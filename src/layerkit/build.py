@@ -257,9 +257,9 @@ def _fitted(
     )
     before, _ = last_division.read(project, lock.target.key)
     made = plan(project, fitted.lock, fitted.prepared, sizes, before, opts)
-    moved = [wheel for wheel in fitted.prepared.values() if wheel.unpacked]
-    if moved and project.over_limit.mode == "bundle":
-        session.talk(f"{lock.target.key}: {measured(moved, session.store)}")
+    if project.over_limit.mode == "bundle" and (found := _slowest(made, fitted.prepared)):
+        name, moved = found
+        session.talk(f"{lock.target.key}: {name}: {measured(moved, session.store)}")
     return Planned(
         lock=fitted.lock,
         plan=replace(made, notes=(*made.notes, *fitted.notes)),
@@ -277,6 +277,21 @@ def _taken(project: Project, sizes: Mapping[str, int], opts: Mapping[str, OptLay
         for stack in project.stacks
     }
     return {name: sizes.get(name, 0) + brought.get(name, 0) for name in {*sizes, *brought}}
+
+
+def _slowest(plan: Plan, prepared: Mapping[str, PreparedWheel]) -> tuple[str, list[PreparedWheel]] | None:
+    """Return the stack that has most to unpack when it starts, and the wheels that it unpacks."""
+    moved = {
+        stack.name: [
+            prepared[name]
+            for layer in stack.layers
+            for name in plan.layer(layer).packages
+            if prepared[name].unpacked
+        ]
+        for stack in plan.stacks
+    }
+    name = max(moved, key=lambda each: sum(wheel.unpacked for wheel in moved[each]), default="")
+    return (name, moved[name]) if name and moved[name] else None
 
 
 def _prepare(session: Session, target: Target, packages: Sequence[LockedPackage]) -> dict[str, PreparedWheel]:

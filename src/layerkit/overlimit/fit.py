@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING
 
 from layerkit.archive import Run
@@ -38,6 +39,7 @@ _SPARE = 8 << 20  # bytes left for the code of functions that nobody has said an
 _MIB = 1 << 20
 _STEP = 64  # MB that advice is rounded up to
 _LEAST = 512  # MB of ephemeral storage that every function has
+_FILE_SYSTEM = 1.05  # what /tmp holds less than its size
 _PYTHON = 128  # MB that a function needs beside what is unpacked
 
 
@@ -169,14 +171,14 @@ def _note(project: Project, stack: str, size: int, moved: Wheels, packages: Coll
     return (
         f"{stack}: {size:,} bytes unzipped are {size - most_unzipped():,} more than Lambda takes:"
         f" {unpacked:,} bytes of {', '.join(names)} are unpacked to /tmp when {when};"
-        f" give it {_megabytes(unpacked, 0)} MB of ephemeral storage,"
+        f" give it {_megabytes(unpacked * _FILE_SYSTEM, 0)} MB of ephemeral storage,"
         f" and {_megabytes(unpacked, _PYTHON)} MB of memory to keep them in memory"
     )
 
 
-def _megabytes(size: int, more: int) -> int:
+def _megabytes(size: float, more: int) -> int:
     """Return the size in MB, as the function is configured, with so many MB more."""
-    return max(_LEAST, -(-(-(-size // _MIB) + more) // _STEP) * _STEP)
+    return max(_LEAST, ceil((size / _MIB + more) / _STEP) * _STEP)
 
 
 def _unzipped(prepared: Wheels, names: Iterable[str]) -> int:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from layerkit.prepare import PreparedWheel
     from layerkit.store import Store
 
+FORMAT = 1  # of the index, which the loader knows too
 KIND = "frames"  # those in the store that no layer holds
 SUFFIX = ".frames"
 _ELF = b"\x7fELF"
@@ -104,6 +105,7 @@ def index_of(
     links = places.links(inside, moved, folders)
     rows = [(name, inside[name].size, inside[name].executable) for name in names]
     index = {
+        "format": FORMAT,
         "package": package,
         "modules": places.importable(inside),
         "folders": folders,

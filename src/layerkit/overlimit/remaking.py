@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layerkit.prepare import PreparedWheel
     from layerkit.store import Store
 
-_FORMAT = 1
+_FORMAT = 2
 _BLOCK = 4096  # what a file, a folder or a long link takes in /tmp is rounded up to it
 
 

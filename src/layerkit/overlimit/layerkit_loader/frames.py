@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Read = Callable[[int, int], bytes]
 
+FORMAT = 1  # of the index, which the build knows too
 _REQUEST = 8 << 20  # bytes that one request to S3 asks for
 
 
@@ -30,6 +31,8 @@ class Frames:
         """Read the index `name` in `folder`; `remote` is the address of frames that lie in no layer."""
         with open(os.path.join(folder, name), "rb") as file:
             index: Mapping[str, Any] = json.load(file)
+        if index["format"] != FORMAT:
+            raise BundleError(f"{name} is of another version of layerkit: build all layers with one version")
         self.mark = name
         self.package: str = index["package"]
         self.modules: Sequence[str] = index["modules"]
