@@ -245,9 +245,24 @@ def test_what_packages_are_known_to_need(package: str, path: str) -> None:
     assert named(rules(Slimming(), None), package, path) == [None]
 
 
-def test_nothing_is_read_where_no_module_is_left_out() -> None:
-    found = decide(rules(Slimming(), None), "demo", SITE, [f"{SITE}/demo/a.py", f"{SITE}/demo/a.h"], never)
-    assert found == {f"{SITE}/demo/a.h": "headers"}
+def test_a_source_that_a_module_names_stays_for_it_may_read_it() -> None:
+    sources = {
+        "demo/kernels.py": 'PATH = Path(__file__).parent / "kernels.cu"\nopen("src/glue-2.c")\n',
+        "demo/other.py": "# reads fast.h, not 'more.hpp.txt'\n",
+        "demo/kernels.cu": "",
+        "demo/src/glue-2.c": "",
+        "demo/src/glue.c": "",
+        "demo/fast.h": "",
+        "demo/more.hpp": "",
+    }
+    left = decided(rules(Slimming(), None), "demo", sources)
+    assert left == {"demo/src/glue.c": "sources", "demo/fast.h": "headers", "demo/more.hpp": "headers"}
+
+
+def test_nothing_is_read_where_nothing_is_left_out_that_may_be_in_use() -> None:
+    paths = [f"{SITE}/demo/a.py", f"{SITE}/demo/a.a", f"{SITE}/demo/tests/a.csv"]
+    found = decide(rules(Slimming(), None), "demo", SITE, paths, never)
+    assert found == {f"{SITE}/demo/a.a": "static-libraries", f"{SITE}/demo/tests/a.csv": "test-suites"}
 
 
 SDK = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,6 +93,7 @@ def test_certifi_stands_in_for_a_system_without_certificates(
     (package / "__init__.py").write_text("")
     (package / "cacert.pem").write_text(ssl.DER_cert_to_PEM_cert(known[0]))
     monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.delitem(sys.modules, "certifi", raising=False)
     assert tls_context({}, system_only=False, needed=True).cert_store_stats()["x509_ca"] == 1
     with pytest.raises(NetworkError):
         tls_context({}, system_only=True, needed=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from layerkit.errors import ConfigError
 from layerkit.patterns import parse
 from layerkit.project.faults import nearest
-from layerkit.slim.reach import in_use
+from layerkit.slim.reach import in_use, named
 from layerkit.slim.table import Row, table
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Rules:
 
     def digest(self, package: str) -> str:
         """Return the digest, in hex, of all that decides what is left out of a package."""
-        rows = [(row.name, row.patterns, row.own, row.beside, row.unless) for row in self.rows]
+        rows = [(row.name, row.patterns, row.own, row.beside, row.unless, row.named) for row in self.rows]
         said = [rows, self._kept(package), self.services if package in _SDK else None]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
@@ -113,7 +113,9 @@ def decide(
     }
     modules = [place for place, path in places.items() if path.startswith(f"{site}/")]
     dropped = {place for place in modules if place in verdicts and not verdicts[place].own}
-    used = in_use((place for place in modules if place not in verdicts), dropped, content)
+    kept = [place for place in modules if place not in verdicts]
+    used = in_use(kept, dropped, content)
+    used |= named(kept, [place for place in dropped if verdicts[place].named], content)
     return {places[place]: row.name for place, row in verdicts.items() if place not in used}
 
 

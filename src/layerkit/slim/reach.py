@@ -1,4 +1,4 @@
-"""Which modules of a wheel its other modules import: what looks like a test suite may be in use.
+"""What the modules of a wheel use of it: what looks like a test suite, or like a source, may be in use.
 
 The sources are searched for import statements and for names of modules in quotes, by expression and
 not by parsing: what a package means for Python 3.14 must read the same on 3.10. An import inside a
@@ -14,15 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-__all__ = ["in_use"]
+__all__ = ["in_use", "named"]
 
-_SPACE = rb"(?:[ \t]|\\\r?\n)+"
-_LIST = rb"(?:[^\n;#\\]|\\\r?\n)+"
-_IMPORT = re.compile(
-    rb"(?:^|[;:])[ \t]*(?:from%b(?P<source>[.\w]+)%bimport%b?(?P<names>\([^)]*\)|%b)|import%b(?P<modules>%b))"
-    % (_SPACE, _SPACE, _SPACE, _LIST, _SPACE, _LIST),
-    re.MULTILINE,
-)
+_SPACE = rb"(?:[ \t]|\\\r?\n)"
+_NAMES = re.compile(rb"import%b*(\([^)]*\)|(?:[^\n;#\\]|\\\r?\n)+)" % _SPACE)
+_BEFORE = re.compile(rb"(?:.*[;:])?[ \t]*(?:from%b+(?P<source>[.\w]+)%b+)?" % (_SPACE, _SPACE), re.DOTALL)
 _QUOTED = re.compile(rb"""["']([A-Za-z_]\w*(?:\.\w+)+)["']""")
 _COMMENT = re.compile(r"#[^\n]*")
 _SUFFIXES = (".py", ".so")
@@ -52,6 +48,24 @@ def in_use(kept: Iterable[str], dropped: Collection[str], read: Callable[[str], 
                     found.add(target)
                     waiting += [target] if target.endswith(".py") else []
     return found
+
+
+def named(kept: Iterable[str], dropped: Collection[str], read: Callable[[str], bytes]) -> set[str]:
+    """Return the `dropped` files whose names the `kept` modules have in quotes, alone or in a path."""
+    names = {path.rpartition("/")[2].encode() for path in dropped}
+    endings = {name[name.rindex(b".") :] + quote for name in names for quote in (b'"', b"'")}
+    if not names:
+        return set()
+    spoken = re.compile(
+        rb"""[\w.-]+(?:%b)["']""" % b"|".join(sorted({re.escape(end[:-1]) for end in endings}))
+    )
+    found: set[bytes] = set()
+    for path in kept:
+        if path.endswith(".py"):
+            content = read(path)
+            if any(end in content for end in endings):
+                found.update(match[:-1] for match in spoken.findall(content))
+    return {path for path in dropped if path.rpartition("/")[2].encode() in found}
 
 
 def _module(path: str) -> str:
@@ -85,15 +99,26 @@ def _with_parents(name: str) -> Iterator[str]:
 def _named(content: bytes, path: str) -> Iterator[str]:
     """Yield the dotted names that a source may import; what is a module among them is not asked."""
     package = path.split("/")[:-1]
-    for found in _IMPORT.finditer(content):
-        if found["source"]:
-            base = _absolute(found["source"].decode("utf-8", "replace"), package)
-            yield base
-            yield from (f"{base}.{name}" for name in _list(found["names"]))
+    for found in _NAMES.finditer(content):
+        statement = _BEFORE.fullmatch(content, _line_start(content, found.start()), found.start())
+        if statement is None:
+            continue
+        if statement["source"] is None:
+            yield from _list(found[1])
         else:
-            yield from _list(found["modules"])
+            base = _absolute(statement["source"].decode("utf-8", "replace"), package)
+            yield base
+            yield from (f"{base}.{name}" for name in _list(found[1]))
     for found in _QUOTED.finditer(content):
         yield found[1].decode("utf-8", "replace")
+
+
+def _line_start(content: bytes, at: int) -> int:
+    """Return where the line begins that goes on at `at`; one that a backslash ends goes on in the next."""
+    start = content.rfind(b"\n", 0, at) + 1
+    while content.endswith((b"\\\n", b"\\\r\n"), 0, start):
+        start = content.rfind(b"\n", 0, start - 1) + 1
+    return start
 
 
 def _absolute(name: str, package: list[str]) -> str:

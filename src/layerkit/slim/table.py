@@ -18,9 +18,10 @@ class Row:
 
     `patterns` are as in .gitignore, against the paths of `slim.seen`; the last that fits decides. A row
     that is `asked` counts only where a project turns it on. Of an `own` row of a project nothing is kept
-    because it is imported. `beside` and `unless` look at the neighbours of a file: it goes only where
+    because it is in use. `beside` and `unless` look at the neighbours of a file: it goes only where
     one with the suffix `beside` in place of its own is there, and stays where the module of its name
-    has the word `unless` in it.
+    has the word `unless` in it. Files of a row that is `named` stay where a module has their name in
+    quotes.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Row:
     own: bool = False
     beside: str | None = None
     unless: str | None = None
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
