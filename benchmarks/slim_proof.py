@@ -30,6 +30,7 @@ from layerkit.prepare import PreparedWheel, prepare
 from layerkit.progress import progress
 from layerkit.project import Slimming
 from layerkit.session import fetch_wheels, lock_target, open_session
+from layerkit.settings import Settings
 from layerkit.slim import Rules, rules
 from layerkit.toml import parse
 from sets import pins
@@ -135,7 +136,7 @@ def lay_out(
     def one(package: LockedPackage) -> PreparedWheel:
         wheel = package.wheel
         path = store.path("wheels", wheel.sha256, ".whl")
-        ready = prepare(path, wheel.filename, wheel.sha256, target, "versioned", store, rules=these)
+        ready = prepare(path, wheel.filename, wheel.sha256, target, store, Settings(rules=these))
         draft = folder / f"{package.name}.zip"
         compose(draft, [Run.open(ready.path)])
         with ZipFile(draft) as archive:

@@ -59,7 +59,7 @@ def prepared(folder: Path, store: Store, name: str, files: Mapping[str, bytes | 
     """Return a prepared wheel of these files; what lies in a folder `bin` can be run."""
     programs = [path for path in files if "/bin/" in path]
     made = make_wheel(folder, name, files=files, executable=programs)
-    return prepare(made.path, made.filename, made.sha256, PY312, "versioned", store)
+    return prepare(made.path, made.filename, made.sha256, PY312, store)
 
 
 def loader_of(
@@ -72,7 +72,7 @@ def loader_of(
 
 def _prepared(wheel: WheelRef, store: Store) -> PreparedWheel:
     path = store.path("wheels", wheel.sha256, ".whl")
-    return prepare(path, wheel.filename, wheel.sha256, PY312, "versioned", store)
+    return prepare(path, wheel.filename, wheel.sha256, PY312, store)
 
 
 def lay(opt: Path, wheels: Iterable[PreparedWheel]) -> Path:

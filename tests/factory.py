@@ -61,6 +61,7 @@ def make_wheel(  # noqa: PLR0913 - each way of being right or wrong has its own 
     dist_info: str | None = None,
     filename: str | None = None,
     stored: Collection[str] = (),
+    level: int | None = None,
     directories: Sequence[str] = (),
 ) -> BuiltWheel:
     """Write one wheel into `folder` and return where it is and what it is.
@@ -74,6 +75,7 @@ def make_wheel(  # noqa: PLR0913 - each way of being right or wrong has its own 
         tag, build       of the file name; `purelib` defaults to what the tag says
         info_files       name under the .dist-info folder -> content, such as `licenses/LICENSE`
         stored           names that are kept uncompressed
+        level            how hard zlib tries for the others, 0 to 9
         directories      names of directory entries, with their slash
 
     What goes wrong:
@@ -110,7 +112,7 @@ def make_wheel(  # noqa: PLR0913 - each way of being right or wrong has its own 
     members |= {n: _bytes(c) for n, c in (unrecorded or {}).items()}
     label = filename or "-".join(filter(None, (escaped, version, build, tag))) + ".whl"
     path = folder / label
-    _write(path, members, executable, stored, directories)
+    _write(path, members, executable, stored, directories, level)
     content = path.read_bytes()
     return BuiltWheel(
         path=path,
@@ -188,6 +190,7 @@ def _write(
     executable: Collection[str],
     stored: Collection[str],
     directories: Sequence[str],
+    level: int | None,
 ) -> None:
     """Write the zip itself, with the date, the order and the modes fixed."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,7 +200,7 @@ def _write(
         for name, content in members.items():
             mode = _REGULAR_FILE | (0o755 if name in executable else 0o644)
             method = zipfile.ZIP_STORED if name in stored else zipfile.ZIP_DEFLATED
-            archive.writestr(_entry(name, mode, method), content)
+            archive.writestr(_entry(name, mode, method), content, compresslevel=level)
 
 
 def _entry(name: str, mode: int, method: int) -> zipfile.ZipInfo:

@@ -20,6 +20,7 @@ from layerkit.plan import plan
 from layerkit.prepare import prepare
 from layerkit.project import FunctionSpec, LayerSpec, Project, Stack
 from layerkit.project.requirement import Requirement
+from layerkit.settings import Settings
 from layerkit.store import Store
 from layerkit.target import target
 
@@ -55,7 +56,6 @@ def build(folder: Path) -> Small:
             package.wheel.filename,
             package.wheel.sha256,
             TARGET,
-            "versioned",
             store,
         )
         for package in lock.packages
@@ -67,7 +67,9 @@ def build(folder: Path) -> Small:
     output = project.output / TARGET.key
     layers = compose_layers(planned, prepared, output, PREFIX, project.collisions)
     zips = [write_code(code, output, PREFIX)]
-    manifest = describe(project, lock, planned, prepared, layers, zips, notes=("built small",))
+    manifest = describe(
+        project, lock, planned, prepared, layers, zips, settings=Settings(), notes=("built small",)
+    )
     return Small(project=project, lock=lock, plan=planned, manifest=manifest, output=output)
 
 

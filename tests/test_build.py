@@ -69,6 +69,8 @@ CHANGES: dict[str, list[Any]] = {
         (Stack(name="other", layers=("base", "more")),),
     ],
     "layout": ["flat"],
+    "strip": [False],
+    "bytecode": ["none", "only"],
     "self_contained": [True],
     "never": [frozenset(), frozenset({"tests", "docs"})],
     "collisions": [{}, {"a.py": "other"}, {"b.py": "lib"}],

@@ -45,7 +45,7 @@ class Bench:
     def wheel(self, name: str, files: Mapping[str, Content], **how: object) -> None:
         made = make_wheel(self.folder, name, files=files, **how)  # type: ignore[arg-type]
         store = Store(self.folder / "store")
-        self.prepared[name] = prepare(made.path, made.filename, made.sha256, TARGET, "versioned", store)
+        self.prepared[name] = prepare(made.path, made.filename, made.sha256, TARGET, store)
 
     def plan(self, **layers: tuple[str, ...]) -> Plan:
         planned = tuple(

@@ -45,6 +45,8 @@ sdk-version = "1.2.3"
 never-deploy = ["x"]
 collisions = {"a/b" = "c"}
 aws-services = ["s3"]
+strip = true
+bytecode = "only"
 over-limit = {mode = "bundle", lazy = true, remote = "s3://bucket"}
 slim = {rows = {headers = false, mine = ["x"]}, keep = {a = ["*.h"]}}
 [tool.layerkit.layers]

@@ -17,12 +17,14 @@ from layerkit.layer.manifest import (
     LockRef,
     Manifest,
     Package,
+    Preparing,
     ProjectRef,
     RemoteFile,
     SdkRef,
     Stack,
     TargetRef,
     Tool,
+    Unstripped,
     WheelFile,
     ZipFile,
     read,
@@ -59,6 +61,7 @@ def layer(name: str) -> Layer:
         unpacked=0,
         why=("api", "demo"),
         effects=(Effect(rule="headers", files=3, bytes=-400),),
+        unstripped=(Unstripped(file="demo/_x.so", reason="odd"),),
     )
     return Layer(name=name, zip=zip_file(f"py312-x-1-{name}.zip"), packages=(package,), beneath=("base",))
 
@@ -68,6 +71,7 @@ MANIFEST = Manifest(
     project=ProjectRef(name="x", version="1"),
     target=TargetRef(runtime="python3.12", arch="x86_64", python="3.12.13", glibc="2.34"),
     layout="versioned",
+    preparing=Preparing(strip=True, bytecode="beside", interpreter="3.12.1"),
     lock=LockRef(digest=DIGEST, inputs=DIGEST),
     sdk=SdkRef(mode="runtime", reason="it fits", boto3="1.42.97", botocore="1.42.97"),
     runtime_brings=(Brought(name="boto3", version="1.42.97", source="seen"),),

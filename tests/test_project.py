@@ -394,6 +394,20 @@ def test_slimming_can_be_switched_off_as_a_whole(root: Path) -> None:
     assert not project(root, pep_621("[tool.layerkit]\nslim = false\n")).slim.enabled
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("", (True, "beside")),
+        ("strip = false\nbytecode = true", (False, "beside")),
+        ('strip = true\nbytecode = "only"', (True, "only")),
+        ("bytecode = false", (True, "none")),
+    ],
+)
+def test_stripping_and_bytecode_are_on_unless_said(root: Path, said: str, expected: tuple[bool, str]) -> None:
+    found = project(root, pep_621(f"[tool.layerkit]\n{said}\n"))
+    assert (found.strip, found.bytecode) == expected
+
+
 def test_what_becomes_of_a_stack_above_the_limit_can_be_one_word(root: Path) -> None:
     assert project(root, pep_621("")).over_limit == OverLimit(mode="error")
     found = project(root, pep_621('[tool.layerkit]\nover-limit = "nested-zip"\n'))
@@ -431,6 +445,8 @@ FAULTS: list[tuple[str, str]] = [
     ('publish = {s3-storage = "move"}', "publish.s3-storage: 'move' is none of copy, reference"),
     ("publish = {functions = {api = 1}}", "publish.functions.api: 1 is not the name of a function"),
     ("collisions = {x = 1}", "tool.layerkit.collisions.x: 1 is not the name of the package"),
+    ("strip = 1", "tool.layerkit.strip: this is a number, and has to be true or false"),
+    ('bytecode = "all"', "tool.layerkit.bytecode: 'all' is none of true, false, 'only'"),
     ("slim = 1", "tool.layerkit.slim: this is a number, and has to be a table"),
     ('slim = {off = ["headers"]}', "tool.layerkit.slim.off: there is no such key"),
     (

@@ -11,14 +11,16 @@ import pytest
 
 from factory import make_wheel
 from layerkit.archive import Archive
+from layerkit.archive.spool import Spool
 from layerkit.errors import NetworkError, StorageError, WheelError
 from layerkit.fetch.credentials import Credentials
 from layerkit.fetch.ranges import RemoteWheel, open_remote
 from layerkit.lock import WheelRef
 from layerkit.recipe import apply
-from layerkit.slim import Rules
+from layerkit.settings import Settings
 from layerkit.target import target
 from layerkit.wheel import Wheel
+from layerkit.workshop import Workshop
 from loopback import Fault, Loopback
 
 if TYPE_CHECKING:
@@ -108,9 +110,14 @@ def test_any_stretch_can_be_had(served: Served) -> None:
 def test_a_recipe_gives_the_same_from_afar(served: Served) -> None:
     """What goes into a layer does not depend on where the wheel is."""
     name, digest = served.ref.filename, served.ref.sha256
-    with Archive.open(served.path) as local, Archive.of_source(served.open(MIB), name) as remote:
+    with (
+        Archive.open(served.path) as local,
+        Archive.of_source(served.open(MIB), name) as remote,
+        Spool(served.folder) as spool,
+        Workshop(threads=1) as workshop,
+    ):
         outcomes = [
-            apply(Wheel.read(one, digest), one, target("py312"), "versioned", Rules())
+            apply(Wheel.read(one, digest), one, target("py312"), Settings(), workshop, spool)
             for one in (local, remote)
         ]
     assert outcomes[0].recorded == outcomes[1].recorded

@@ -125,7 +125,7 @@ def test_manifest_and_its_values_have_the_same_fields() -> None:
             compare(hint, described["properties"][name])
 
     compare(Manifest, found)
-    assert len(set(compared)) == 18
+    assert len(set(compared)) == 20
 
 
 def test_manifest_of_a_build(built: small.Small) -> None:

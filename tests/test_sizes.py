@@ -28,6 +28,7 @@ version = "1"
 [tool.layerkit]
 runtimes = ["python3.12"]
 sdk = "bundle"
+bytecode = false
 layers = {lib = ["lib"], sdk = ["boto3"]}
 """
 _HEADER, _SUITE = "/* " + "x" * 2000 + " */", "# " + "y" * 5000

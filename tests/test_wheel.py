@@ -10,7 +10,8 @@ import pytest
 from factory import Row, digest, make_wheel
 from layerkit.archive import Archive, ArchiveError
 from layerkit.errors import StorageError, WheelError
-from layerkit.wheel import Wheel, file_sha256, verify
+from layerkit.record import verify
+from layerkit.wheel import Wheel, file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -337,30 +338,39 @@ def test_what_is_no_wheel_is_refused_by_the_name_it_goes_by(tmp_path: Path) -> N
     assert "demo-1.0-py3-none-any.whl" in str(caught.value)
 
 
+def proven(path: Path) -> dict[str, bytes]:
+    """Return the sha256 of every member of a wheel, checked against its RECORD."""
+    with Archive.open(path) as archive:
+        wheel = Wheel.read(archive)
+        return {one.name: verify(archive, one, wheel.recorded.get(one.name))[0] for one in wheel.members}
+
+
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512", "blake2b"])
-def test_verify_gives_the_sha256_of_every_member(tmp_path: Path, algorithm: str) -> None:
+def test_verify_gives_the_sha256_of_a_member(tmp_path: Path, algorithm: str) -> None:
     big = bytes(range(256)) * 10_000
     built = make_wheel(tmp_path, files={"demo.py": "x = 1\n", "big.bin": big}, algorithm=algorithm)
-    with Archive.open(built.path) as archive:
-        digests = verify(Wheel.read(archive), archive)
+    digests = proven(built.path)
     assert digests["big.bin"] == hashlib.sha256(big).digest()
     assert digests["demo.py"] == hashlib.sha256(b"x = 1\n").digest()
     assert len(digests) == 5
 
 
-def test_verify_names_every_member_that_is_not_as_recorded(tmp_path: Path) -> None:
-    def forged(rows: list[Row]) -> list[Row]:
-        return [(path, digest(b"else") if path.endswith(".py") else hashed, n) for path, hashed, n in rows]
-
-    built = make_wheel(tmp_path, files={"a.py": "a", "b.py": "b", "c.txt": "c"}, record=forged)
+def test_verify_keeps_the_content_that_it_is_asked_to_keep(tmp_path: Path) -> None:
+    built = make_wheel(tmp_path, files={"demo.py": "x = 1\n"})
     with Archive.open(built.path) as archive:
-        wheel = Wheel.read(archive)
-        with pytest.raises(ArchiveError) as caught:
-            verify(wheel, archive)
-    assert {(p.case, p.member) for p in caught.value.problems} == {
-        ("record-hash", "a.py"),
-        ("record-hash", "b.py"),
-    }
+        (member,) = (one for one in archive.members if one.name == "demo.py")
+        assert verify(archive, member, None, keep=6)[1] == b"x = 1\n"
+        assert verify(archive, member, None, keep=5)[1] is None
+
+
+def test_verify_names_a_member_that_is_not_as_recorded(tmp_path: Path) -> None:
+    def forged(rows: list[Row]) -> list[Row]:
+        return [(path, digest(b"else") if path == "a.py" else hashed, n) for path, hashed, n in rows]
+
+    built = make_wheel(tmp_path, files={"a.py": "a"}, record=forged)
+    with pytest.raises(ArchiveError) as caught:
+        proven(built.path)
+    assert [(p.case, p.member) for p in caught.value.problems] == [("record-hash", "a.py")]
 
 
 def test_padding_and_capitals_in_record_are_forgiven(tmp_path: Path) -> None:
@@ -368,5 +378,4 @@ def test_padding_and_capitals_in_record_are_forgiven(tmp_path: Path) -> None:
         return [(path, hashed and hashed.replace("sha256=", "SHA256=") + "=", n) for path, hashed, n in rows]
 
     built = make_wheel(tmp_path, record=padded)
-    with Archive.open(built.path) as archive:
-        assert verify(Wheel.read(archive), archive)
+    assert proven(built.path)

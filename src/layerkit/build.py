@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from layerkit.errors import ConfigError
 from layerkit.layer import last_division, standing
 from layerkit.output import alone, write_bytes
-from layerkit.session import fetch_wheels, lock_target, own_package
-from layerkit.slim import rules
+from layerkit.preparation import means, prepare_wheels
+from layerkit.session import lock_target, own_package
 from layerkit.slim.table import text as slim_table
 from layerkit.values import as_json
 
@@ -101,6 +101,7 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
         lock.digest,
         own.wheel.sha256 if own else "",
         _settings(project),
+        means(session, target).who,
         *(one.digest() for one in code),
     ]
     key = standing.build_key(*digests, *_keys(asked), last_division.read(project, target.key)[1])
@@ -180,6 +181,8 @@ def _settings(project: Project) -> str:
         "alone": project.self_contained,
         "notes": project.notes,
         "slim": (slim_table(), as_json(project.slim), project.aws_services),
+        "strip": project.strip,
+        "bytecode": project.bytecode,
         "over-limit": as_json(project.over_limit),
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -227,7 +230,7 @@ def held_wheels(
         others = (package for package in lock.packages if package.name != own.name)
         lock = replace(lock, packages=tuple(sorted((*others, own), key=lambda package: package.name)))
     names = held(session.project, lock)
-    return lock, _prepare(session, lock.target, [one for one in lock.packages if one.name in names])
+    return lock, prepare_wheels(session, lock.target, [one for one in lock.packages if one.name in names])
 
 
 def _fitted(
@@ -244,7 +247,7 @@ def _fitted(
     from layerkit.plan import plan
 
     def prepare(packages: Sequence[LockedPackage]) -> Mapping[str, PreparedWheel]:
-        return _prepare(session, lock.target, packages)
+        return prepare_wheels(session, lock.target, packages)
 
     def again(name: str) -> None:
         prepare([package for package in lock.packages if package.name == name])
@@ -294,62 +297,6 @@ def _slowest(plan: Plan, prepared: Mapping[str, PreparedWheel]) -> tuple[str, li
     return (name, moved[name]) if name and moved[name] else None
 
 
-def _prepare(session: Session, target: Target, packages: Sequence[LockedPackage]) -> dict[str, PreparedWheel]:
-    """Return every package prepared, those already in the store by reading their ends only."""
-    from layerkit import prepare as preparing
-
-    project, store = session.project, session.store
-    slim = rules(project.slim, project.aws_services)
-    prepared: dict[str, PreparedWheel] = {}
-    missing: list[LockedPackage] = []
-    for package in packages:
-        found = preparing.load(
-            store, preparing.key(package.wheel.sha256, target, project.layout, slim.digest(package.name))
-        )
-        if found is None:
-            missing.append(package)
-        else:
-            prepared[package.name] = found
-    if missing:
-        fetch_wheels(session, [package.wheel for package in missing])
-        session.talk(f"{target.key}: preparing {len(missing)} {'wheel' if len(missing) == 1 else 'wheels'}")
-        prepared.update(_prepare_all(session, target, missing))
-    return prepared
-
-
-def _prepare_all(
-    session: Session, target: Target, packages: Sequence[LockedPackage]
-) -> dict[str, PreparedWheel]:
-    """Prepare wheels on all cores, the largest first; inflating and hashing let other threads run."""
-    import os
-    from concurrent.futures import ThreadPoolExecutor
-
-    largest = sorted(packages, key=lambda package: -(package.wheel.size or 0))
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        done = pool.map(lambda package: _prepare_one(session, target, package), largest)
-        return {package.name: wheel for package, wheel in zip(largest, done, strict=True)}
-
-
-def _prepare_one(session: Session, target: Target, package: LockedPackage) -> PreparedWheel:
-    """Prepare a wheel; one that rotted in the store is taken out of it and fetched once more."""
-    from layerkit.errors import WheelError
-    from layerkit.prepare import prepare
-    from layerkit.wheel import file_sha256
-
-    project, store, wheel = session.project, session.store, package.wheel
-    path = store.path("wheels", wheel.sha256, ".whl")
-    slim = rules(project.slim, project.aws_services)
-    try:
-        return prepare(path, wheel.filename, wheel.sha256, target, project.layout, store, rules=slim)
-    except WheelError:
-        if file_sha256(path) == wheel.sha256:
-            raise
-    session.talk(f"{wheel.filename} was damaged in the store; fetching it again")
-    store.evict("wheels", wheel.sha256, ".whl")
-    fetch_wheels(session, [wheel])
-    return prepare(path, wheel.filename, wheel.sha256, target, project.layout, store, rules=slim)
-
-
 def _checked(session: Session, plan: Planned) -> Report:
     """Check every stack as it would lie on Lambda, before anything is written."""
     from layerkit.check import check_plan
@@ -385,9 +332,18 @@ def _write(session: Session, plan: Planned, report: Report, path: Path) -> Manif
     layers = _compose(session, plan, folder, prefix)
     code = _write_code(plan.code, folder, prefix)
     _copy_remote(session, plan, folder)
-    notes = [f"{finding.where}: {finding.text}" for finding in report.findings]
+    used = means(session, plan.lock.target)
+    notes = [*used.notes, *(f"{finding.where}: {finding.text}" for finding in report.findings)]
     manifest = describe(
-        session.project, plan.lock, plan.plan, plan.prepared, layers, code, notes=notes, opts=plan.opts
+        session.project,
+        plan.lock,
+        plan.plan,
+        plan.prepared,
+        layers,
+        code,
+        settings=used.settings,
+        notes=notes,
+        opts=plan.opts,
     )
     manifests.write(manifest, path)
     for name in sorted(before.difference(manifest.files())):
@@ -419,7 +375,8 @@ def _compose(session: Session, plan: Planned, folder: Path, prefix: str) -> tupl
         if plan.again and plan.prepared[name].unpacked:
             plan.again()
         else:
-            _prepare(session, plan.lock.target, [one for one in plan.lock.packages if one.name == name])
+            packages = [one for one in plan.lock.packages if one.name == name]
+            prepare_wheels(session, plan.lock.target, packages)
 
     collisions = session.project.collisions
     opts = {name: opt.path for name, opt in plan.opts.items()}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from layerkit.archive import Run
 from layerkit.errors import StorageError, WheelError
 from layerkit.project.requirement import canonical
-from layerkit.slim import Rules
+from layerkit.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,19 +23,20 @@ if TYPE_CHECKING:
 
     from layerkit.recipe import Outcome
     from layerkit.store import Store
-    from layerkit.target import Layout, Target
+    from layerkit.target import Target
     from layerkit.wheel import Wheel
+    from layerkit.workshop import Workshop
 
 # Stands for what `recipe` does to a wheel: another number, another key, and all is prepared anew.
-RECIPE = 3
-EVERYTHING = Rules()
+RECIPE = 4
+AS_IT_IS = Settings()
 KIND = "prepared"
 SUFFIX = ".run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dropped:
-    """How many files were left out for one reason, and the bytes they would have taken unzipped."""
+class Amount:
+    """How many files something happened to, and the bytes that it was about, unzipped."""
 
     count: int
     bytes: int
@@ -46,7 +48,11 @@ class PreparedWheel:
 
     `zipped` is what it adds to a zip in bytes, without its part of the central directory; `unzipped`
     what Lambda counts. `modules` are the top-level names that can be imported from it. `notes` are
-    sentences about what is odd in the wheel. `unpacked` bytes of it go to /tmp when a function starts;
+    sentences about what is odd in the wheel.
+
+    `dropped` is what was left out, by reason; `stripped` what stripping took away, `unstripped` path -> why a
+    file could not be; `bytecode` what bytecode brought, `skipped` how many modules no compiler takes.
+    `unpacked` bytes of it go to /tmp when a function starts;
     `remote` are the frames of these that no layer holds, as (file, sha256, size): see `overlimit`.
     """
 
@@ -61,19 +67,22 @@ class PreparedWheel:
     recipe: int
     licence: str | None
     modules: tuple[str, ...]
-    dropped: Mapping[str, Dropped]
+    dropped: Mapping[str, Amount]
     notes: tuple[str, ...]
+    stripped: Amount
+    unstripped: Mapping[str, str]
+    bytecode: Amount
+    skipped: int
     unpacked: int = 0
     remote: tuple[tuple[str, str, int], ...] = ()
 
 
-def key(wheel_sha256: str, target: Target, layout: Layout, slimming: str) -> str:
+def key(wheel_sha256: str, target: Target, package: str, settings: Settings) -> str:
     """Return the key of a prepared wheel, in hex: the digest of all that decides its bytes.
 
-    `slimming` is what `Rules.digest` says of the package. The last part stands for the interpreter that
-    compiles bytecode; there is none so far.
+    `package` is the canonical name of what the wheel holds.
     """
-    parts = [RECIPE, wheel_sha256, target.key, target.interpreter, layout, slimming, None]
+    parts = [RECIPE, wheel_sha256, target.key, target.interpreter, settings.decisive(package)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -100,8 +109,12 @@ def load(store: Store, key: str) -> PreparedWheel | None:
             recipe=info["recipe"],
             licence=info["licence"],
             modules=tuple(info["modules"]),
-            dropped={why: Dropped(count=n, bytes=size) for why, (n, size) in info["dropped"].items()},
+            dropped={why: Amount(count=n, bytes=size) for why, (n, size) in info["dropped"].items()},
             notes=tuple(info["notes"]),
+            stripped=Amount(count=info["stripped"][0], bytes=info["stripped"][1]),
+            unstripped=info["unstripped"],
+            bytecode=Amount(count=info["bytecode"][0], bytes=info["bytecode"][1]),
+            skipped=info["skipped"],
             unpacked=info.get("unpacked", 0),
             remote=tuple((file, sha256, size) for file, sha256, size in info.get("remote", ())),
         )
@@ -114,26 +127,30 @@ def prepare(
     filename: str,
     sha256: str,
     target: Target,
-    layout: Layout,
     store: Store,
+    settings: Settings = AS_IT_IS,
     *,
-    rules: Rules = EVERYTHING,
+    workshop: Workshop | None = None,
 ) -> PreparedWheel:
     """Return the prepared wheel of the file `wheel_path`, made now if the store does not have it.
 
-    `filename` is the name the wheel goes by, `sha256` (hex) what its bytes must have, `rules` say what is
-    left out of it. Whoever else wants the same one meanwhile, in any thread or process, waits and shares
-    it. Raises WheelError for a wheel that is refused, StorageError where the store cannot be used,
-    ConfigError for rules that the wheel has no answer to.
+    `filename` is the name the wheel goes by, `sha256` (hex) what its bytes must have, `workshop` where the
+    work is done (by default one of a single thread, without a compiler). Whoever else wants the same one
+    meanwhile, in any thread or process, waits and shares it. Raises WheelError for a wheel that is refused,
+    StorageError where the store cannot be used, ConfigError for rules that the wheel has no answer to.
     """
-    own_key = key(sha256, target, layout, rules.digest(canonical(filename.partition("-")[0])))
+    own_key = key(sha256, target, canonical(filename.partition("-")[0]), settings)
     if ready := load(store, own_key):
         return ready
     with store.lock(KIND, own_key):
         if ready := load(store, own_key):
             return ready
-        with store.publish(KIND, own_key, SUFFIX) as path:
-            _make(path, wheel_path, filename, sha256, target, layout, rules=rules)
+        with store.publish(KIND, own_key, SUFFIX) as path, ExitStack() as stack:
+            if workshop is None:
+                from layerkit.workshop import Workshop
+
+                workshop = stack.enter_context(Workshop(threads=1))
+            _make(path, wheel_path, filename, sha256, target, settings, workshop=workshop)
         if ready := load(store, own_key):
             return ready
     raise StorageError(
@@ -144,17 +161,25 @@ def prepare(
 
 
 def _make(
-    path: Path, wheel_path: Path, filename: str, sha256: str, target: Target, layout: Layout, *, rules: Rules
+    path: Path,
+    wheel_path: Path,
+    filename: str,
+    sha256: str,
+    target: Target,
+    settings: Settings,
+    *,
+    workshop: Workshop,
 ) -> None:
     """Read and verify the wheel, and write what is prepared of it to `path`."""
     from layerkit.archive import Archive, write_run
+    from layerkit.archive.spool import Spool
     from layerkit.recipe import apply
     from layerkit.wheel import Wheel
 
-    with Archive.open(wheel_path, name=filename) as archive:
+    with Archive.open(wheel_path, name=filename) as archive, Spool(path.parent) as spool:
         wheel = Wheel.read(archive, sha256)
-        outcome = apply(wheel, archive, target, layout, rules)
-        info = _info(wheel, outcome, target.site_packages(layout))
+        outcome = apply(wheel, archive, target, settings, workshop, spool)
+        info = _info(wheel, outcome, target.site_packages(settings.layout))
         write_run(path, outcome.pieces, json.dumps(info, sort_keys=True).encode())
 
 
@@ -171,4 +196,8 @@ def _info(wheel: Wheel, outcome: Outcome, site: str) -> dict[str, object]:
         "modules": modules(outcome.recorded, site),
         "dropped": outcome.dropped,
         "notes": outcome.notes,
+        "stripped": outcome.stripped,
+        "unstripped": outcome.unstripped,
+        "bytecode": outcome.bytecode,
+        "skipped": outcome.skipped,
     }

@@ -1,9 +1,9 @@
 """What becomes of a wheel in a layer: which files, where, and what is said of them.
 
-Every file keeps its content and its compressed stream. Left out is what the rules of `slim` name, and
-what a layer never needs (bytecode of another interpreter, what other installers wrote);
-new are the commands of entry points, INSTALLER and RECORD; changed are scripts that ask for the
-installing interpreter. Raise `prepare.RECIPE` with every change of what this module gives.
+Left out is what the rules of `slim` name, and what a layer never needs (bytecode of another interpreter,
+what other installers wrote); new are the commands of entry points, INSTALLER and RECORD; changed are
+scripts that ask for the installing interpreter. What becomes of the others' content is for `refine` to
+say. Raise `prepare.RECIPE` with every change of what these modules give.
 """
 
 from __future__ import annotations
@@ -15,20 +15,26 @@ from typing import TYPE_CHECKING
 
 from layerkit import record, scheme, scripts
 from layerkit.archive import ArchiveError, Piece
+from layerkit.refine import Refinery
 from layerkit.slim import decide
-from layerkit.wheel import Wheel, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from layerkit.archive import Archive
+    from layerkit.archive.spool import Spool
+    from layerkit.refine import File, Refined
     from layerkit.scheme import Folders, Landing
+    from layerkit.settings import Settings
     from layerkit.slim import Rules
-    from layerkit.target import Layout, Target
+    from layerkit.target import Target
+    from layerkit.wheel import Wheel
+    from layerkit.workshop import Workshop
 
 _INSTALLER = b"layerkit\n"
 _LONGEST_SOURCE = 16 << 20  # of a module; what it imports beyond that is not looked for
 _REPLACED = "scripts-replaced-by-launchers"
+_COMPILED = "sources-replaced-by-bytecode"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,55 +42,79 @@ class Outcome:
     """The files of a prepared wheel, in the making.
 
     `recorded` is path in the layer -> (sha256 digest, size in bytes), `dropped` is reason -> [count,
-    bytes], `notes` are sentences about what is odd.
+    bytes], `notes` are sentences about what is odd. `stripped` and `bytecode` are [count, bytes]: how much
+    stripping took away, how much bytecode brought. `unstripped` is path -> why it could not be stripped,
+    `skipped` counts the modules that no compiler takes.
     """
 
     pieces: list[Piece] = field(default_factory=list)
     recorded: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     dropped: dict[str, list[int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    stripped: list[int] = field(default_factory=lambda: [0, 0])
+    unstripped: dict[str, str] = field(default_factory=dict)
+    bytecode: list[int] = field(default_factory=lambda: [0, 0])
+    skipped: int = 0
 
     def write(self, path: str, content: bytes, *, executable: bool = False) -> None:
         """Add a file of new bytes."""
         self.pieces.append(Piece(name=path, data=content, executable=executable))
         self.recorded[path] = (hashlib.sha256(content).digest(), len(content))
 
-    def keep(self, archive: Archive, landing: Landing, digest: bytes) -> None:
-        """Add a member as it is. What came as a script can be run, whatever its mode in the wheel."""
-        member = landing.member
-        executable = landing.script or member.executable
-        self.pieces.append(Piece(name=landing.path, data=(archive, member), executable=executable))
-        self.recorded[landing.path] = (digest, member.size)
+    def drop(self, reason: str, size: int) -> None:
+        """Count a file that is left out."""
+        _count(self.dropped.setdefault(reason, [0, 0]), size)
 
-    def drop(self, landing: Landing, reason: str) -> None:
-        """Count a member that is left out."""
-        count = self.dropped.setdefault(reason, [0, 0])
-        count[0] += 1
-        count[1] += landing.member.size
+    def take(self, one: Refined) -> None:
+        """Add what became of a file, and count it."""
+        if one.kept:
+            self._add(one.kept)
+        else:
+            self.drop(_COMPILED, one.size)
+        if one.bytecode:
+            self._add(one.bytecode)
+            _count(self.bytecode, one.bytecode.member.size)
+        if one.saved:
+            _count(self.stripped, one.saved)
+        if one.unstripped:
+            self.unstripped[one.path] = one.unstripped
+        self.skipped += one.skipped
+
+    def _add(self, file: File) -> None:
+        data = (file.source, file.member)
+        self.pieces.append(Piece(name=file.path, data=data, executable=file.executable))
+        self.recorded[file.path] = (file.digest, file.member.size)
 
 
-def apply(wheel: Wheel, archive: Archive, target: Target, layout: Layout, rules: Rules) -> Outcome:
+def apply(
+    wheel: Wheel, archive: Archive, target: Target, settings: Settings, workshop: Workshop, spool: Spool
+) -> Outcome:
     """Return the files of the wheel for the target, every member verified against RECORD.
 
-    The pieces read from `archive` when they are written. Raises WheelError for content that is not
-    what RECORD says and for files that cannot both be installed, ConfigError for `rules` that do not
+    The pieces read from `archive` and `spool` when they are written. Raises WheelError for content that
+    is not what RECORD says and for files that cannot both be installed, ConfigError for rules that do not
     fit the wheel.
     """
-    where = scheme.folders(target, layout, wheel.name)
+    where = scheme.folders(target, settings.layout, wheel.name)
     kept, replaced = _landings(wheel, where)
     outcome = Outcome(notes=list(wheel.notes))
-    digests = verify(wheel, archive)
     own_record = f"{where.site}/{wheel.dist_info}/RECORD"
-    left_out = _left_out(wheel, archive, kept, where, rules)
+    left_out = _left_out(wheel, archive, kept, where, settings.rules)
     for landing in replaced:
-        outcome.drop(landing, _REPLACED)
+        outcome.drop(_REPLACED, landing.member.size)
+    staying: list[Landing] = []
     for landing in kept:
         if reason := left_out.get(landing.path):
-            outcome.drop(landing, reason)
+            outcome.drop(reason, landing.member.size)
         elif landing.script and (content := _script(archive, landing, target)):
             outcome.write(landing.path, content, executable=True)
         elif landing.path != own_record:
-            outcome.keep(archive, landing, digests[landing.member.name])
+            staying.append(landing)
+    refinery = Refinery(
+        wheel=wheel, archive=archive, site=where.site, settings=settings, workshop=workshop, spool=spool
+    )
+    for one in refinery.refine(staying):
+        outcome.take(one)
     for path, command in _launchers(wheel, where).items():
         if path not in left_out:
             outcome.write(path, scripts.launcher(command, target), executable=True)
@@ -105,6 +135,12 @@ def _landings(wheel: Wheel, where: Folders) -> tuple[Sequence[Landing], Sequence
     if faults:
         raise ArchiveError(wheel.filename, faults)
     return kept, replaced
+
+
+def _count(counted: list[int], size: int) -> None:
+    """Add one file of `size` bytes to a [count, bytes]."""
+    counted[0] += 1
+    counted[1] += size
 
 
 def _launchers(wheel: Wheel, where: Folders) -> dict[str, scripts.Script]:

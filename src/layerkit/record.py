@@ -78,25 +78,24 @@ def compare(recorded: Mapping[str, Recorded | None], names: Iterable[str], folde
 
 
 def verify(
-    archive: Archive, members: Iterable[Member], recorded: Mapping[str, Recorded | None]
-) -> tuple[dict[str, bytes], list[Problem]]:
-    """Return the sha256 digest of each member by name, and a problem for each that is not as recorded.
+    archive: Archive, member: Member, row: Recorded | None, *, keep: int = 0
+) -> tuple[bytes, bytes | None]:
+    """Return the sha256 digest of a member, and its content if it has at most `keep` bytes.
 
-    Every member is inflated once, in flat memory.
+    It is inflated once; what is not kept, in flat memory. Raises ArchiveError when it is not as recorded.
     """
-    digests: dict[str, bytes] = {}
-    problems: list[Problem] = []
-    for member in members:
-        row = recorded.get(member.name)
-        try:
-            digests[member.name], stated = _digests(archive, member, row)
-        except ArchiveError as error:
-            problems.extend(error.problems)
-            continue
-        if row is not None and stated != row.digest:
-            text = f"has the {row.algorithm} {stated}, and RECORD says {row.digest}"
-            problems.append(Problem(case="record-hash", text=text, member=member.name))
-    return digests, problems
+    digest = other = hashlib.sha256()
+    if row is not None and row.algorithm != "sha256":
+        other = hashlib.new(row.algorithm)
+    content = archive.read(member) if member.size <= max(keep, _CHUNK) else None
+    for chunk in archive.chunks(member) if content is None else (content,):
+        digest.update(chunk)
+        if other is not digest:
+            other.update(chunk)
+    if row is not None and (stated := encode(other.digest())) != row.digest:
+        text = f"has the {row.algorithm} {stated}, and RECORD says {row.digest}"
+        raise ArchiveError(archive.name, [Problem(case="record-hash", text=text, member=member.name)])
+    return digest.digest(), content if member.size <= keep else None
 
 
 def write(rows: Mapping[str, tuple[bytes, int]], own: str) -> bytes:
@@ -108,18 +107,6 @@ def write(rows: Mapping[str, tuple[bytes, int]], own: str) -> bytes:
         writer.writerow((path, f"sha256={encode(digest)}", size))
     writer.writerow((own, "", ""))
     return text.getvalue().encode()
-
-
-def _digests(archive: Archive, member: Member, row: Recorded | None) -> tuple[bytes, str | None]:
-    """Return the sha256 of a member, and what RECORD should say by the algorithm it uses."""
-    digest = other = hashlib.sha256()
-    if row is not None and row.algorithm != "sha256":
-        other = hashlib.new(row.algorithm)
-    for chunk in (archive.read(member),) if member.size <= _CHUNK else archive.chunks(member):
-        digest.update(chunk)
-        if other is not digest:
-            other.update(chunk)
-    return digest.digest(), encode(other.digest()) if row else None
 
 
 def _unhashed(folder: str) -> frozenset[str]:

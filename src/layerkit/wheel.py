@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from layerkit.archive import Member
 
-__all__ = ["Dependency", "Metadata", "Wheel", "dependencies", "file_sha256", "verify"]
+__all__ = ["Dependency", "Metadata", "Wheel", "dependencies", "file_sha256"]
 
 _CHUNK = 1 << 20
 # Far above any honest METADATA or RECORD (the longest RECORDs seen have some 20,000 rows).
@@ -41,7 +41,7 @@ class Wheel:
     `name` is canonical, `version` normalised, `sha256` (hex) that of the file, `tags` those of its
     name, one by one. `dist_info` and `data` name its two special folders (`data` is None where there
     is none). `recorded` holds what RECORD says per member, `scripts` the commands of its entry points,
-    `notes` what was odd and accepted. Hashes of members are not checked before `verify`.
+    `notes` what was odd and accepted. Hashes of members are not checked here (see `record.verify`).
     """
 
     name: str
@@ -80,17 +80,6 @@ class Wheel:
         if reading.problems:
             raise ArchiveError(archive.name, reading.problems)
         return wheel
-
-
-def verify(wheel: Wheel, archive: Archive) -> dict[str, bytes]:
-    """Check every member of the open archive against RECORD; return the sha256 digest of each by name.
-
-    Every member is inflated once, in flat memory. Raises WheelError with all that is wrong.
-    """
-    digests, problems = record.verify(archive, wheel.members, wheel.recorded)
-    if problems:
-        raise ArchiveError(wheel.filename, problems)
-    return digests
 
 
 def file_sha256(path: Path) -> str:

@@ -13,6 +13,7 @@ import pytest
 from layerkit.archive import Run, compose
 from layerkit.prepare import PreparedWheel, prepare
 from layerkit.scripts import PLACEHOLDER
+from layerkit.settings import Settings
 from layerkit.store import Store
 from layerkit.target import Layout, Target, target
 from layerkit.wheel import Wheel, dependencies, file_sha256
@@ -105,7 +106,9 @@ def test_prepared_wheels_hold_what_pip_installs(
 ) -> None:
     store = Store(tmp_path / "store")
     assert len(wheels) == len(PACKAGES)
-    prepared = [prepare(path, path.name, file_sha256(path), on, layout, store) for path in wheels]
+    prepared = [
+        prepare(path, path.name, file_sha256(path), on, store, Settings(layout=layout)) for path in wheels
+    ]
     ours = comparable(unzipped(prepared, on.site_packages(layout), tmp_path / "layer.zip"))
     theirs = comparable(installed)
     assert sorted(ours) == sorted(theirs)

@@ -120,7 +120,7 @@ def _check_names(names: list[str], archive: str) -> None:
         raise ArchiveError(archive, problems)
 
 
-def compressed(data: bytes) -> tuple[int, bytes]:
+def compressed(data: bytes | bytearray) -> tuple[int, bytes | bytearray]:
     """Return the method and stream for new content: deflated, unless that does not make it smaller.
 
     libdeflate gives the same stream on every machine, which zlib does not: there are several of it, and
@@ -129,7 +129,7 @@ def compressed(data: bytes) -> tuple[int, bytes]:
     """
     import deflate  # a warm build packs nothing
 
-    packed = bytes(deflate.deflate_compress(data, LEVEL))
+    packed = deflate.deflate_compress(data, LEVEL)
     return (DEFLATED, packed) if len(packed) < len(data) else (STORED, data)
 
 

@@ -17,12 +17,14 @@ from layerkit.layer.manifest import (
     Manifest,
     Opt,
     Package,
+    Preparing,
     ProjectRef,
     RemoteFile,
     SdkRef,
     Stack,
     TargetRef,
     Tool,
+    Unstripped,
     WheelFile,
     ZipFile,
 )
@@ -41,10 +43,11 @@ if TYPE_CHECKING:
     from layerkit.plan import Plan
     from layerkit.prepare import PreparedWheel
     from layerkit.project import Project
+    from layerkit.settings import Settings
     from layerkit.target import Sdk, Target
 
 
-def describe(
+def describe(  # noqa: PLR0913 - all that a build was
     project: Project,
     lock: Lock,
     plan: Plan,
@@ -52,6 +55,7 @@ def describe(
     layers: Sequence[BuiltLayer],
     code: Sequence[CodeZip] = (),
     *,
+    settings: Settings,
     notes: Sequence[str] = (),
     opts: Mapping[str, OptLayer] | None = None,
 ) -> Manifest:
@@ -68,7 +72,8 @@ def describe(
         tool=Tool(name="layerkit", version=__version__),
         project=ProjectRef(name=project.name, version=project.version),
         target=_target(lock.target),
-        layout=project.layout,
+        layout=settings.layout,
+        preparing=_preparing(settings),
         lock=LockRef(digest=lock.digest, inputs=lock.inputs),
         sdk=_sdk(lock, project),
         runtime_brings=brought(lock.target),
@@ -157,13 +162,27 @@ def _package(wheel: PreparedWheel, filename: str, why: tuple[str, ...]) -> Packa
         unpacked=wheel.unpacked,
         why=why,
         effects=_effects(wheel),
+        unstripped=tuple(Unstripped(file=path, reason=why) for path, why in sorted(wheel.unstripped.items())),
     )
 
 
 def _effects(wheel: PreparedWheel) -> tuple[Effect, ...]:
     """Return what preparing did to the wheel, by rule."""
-    left_out = sorted(wheel.dropped.items())
-    return tuple(Effect(rule=rule, files=one.count, bytes=-one.bytes) for rule, one in left_out)
+    effects = [
+        Effect(rule=rule, files=one.count, bytes=-one.bytes) for rule, one in sorted(wheel.dropped.items())
+    ]
+    effects.append(Effect(rule="strip", files=wheel.stripped.count, bytes=-wheel.stripped.bytes))
+    effects.append(Effect(rule="bytecode", files=wheel.bytecode.count, bytes=wheel.bytecode.bytes))
+    effects.append(Effect(rule="no-bytecode", files=wheel.skipped, bytes=0))
+    return tuple(effect for effect in effects if effect.files)
+
+
+def _preparing(settings: Settings) -> Preparing:
+    """Return how the wheels were prepared."""
+    who = settings.interpreter
+    return Preparing(
+        strip=settings.strip, bytecode=settings.bytecode, interpreter=who.version if who else None
+    )
 
 
 def _zip(path: Path, sha256: str, size: int, unzipped: int, entries: int) -> ZipFile:

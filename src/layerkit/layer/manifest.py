@@ -85,6 +85,26 @@ class WheelFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preparing:
+    """How wheels were prepared: whether stripped, and where bytecode lies (beside, only, none).
+
+    `interpreter` is the release of Python that compiled, such as 3.12.1; null where there is no bytecode.
+    """
+
+    strip: bool
+    bytecode: str
+    interpreter: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unstripped:
+    """A file that kept its symbol tables, and the reason."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
     """What one rule or step of preparing did to the files of a wheel.
 
@@ -114,6 +134,7 @@ class Package:
     unpacked: int
     why: tuple[str, ...]
     effects: tuple[Effect, ...]
+    unstripped: tuple[Unstripped, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +240,7 @@ class Manifest:
     project: ProjectRef
     target: TargetRef
     layout: str
+    preparing: Preparing
     lock: LockRef
     sdk: SdkRef
     runtime_brings: tuple[Brought, ...]

@@ -21,6 +21,7 @@ from layerkit.project.publishing import PublishTable
 from layerkit.project.python_range import admits
 from layerkit.project.requirement import Pin, Requirement, canonical, resolved, well_formed
 from layerkit.project.specs import (
+    BytecodeRule,
     Containers,
     Dockerfile,
     FunctionSpec,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from layerkit.target import Arch, Layout, Target
 
 __all__ = [
+    "BytecodeRule",
     "Containers",
     "Dockerfile",
     "EngineRule",
@@ -96,6 +98,8 @@ class Project:
     never: frozenset[str] = frozenset()
     collisions: Mapping[str, str] = field(default_factory=dict)
     slim: Slimming = field(default_factory=Slimming)
+    strip: bool = True
+    bytecode: BytecodeRule = "beside"
     over_limit: OverLimit = field(default_factory=OverLimit)
     aws_services: tuple[str, ...] | None = None
     containers: Containers = field(default_factory=Containers)
@@ -215,6 +219,8 @@ def _configured(project: Project, config: Config, overrides: Overrides) -> Proje
         never=config.never,
         collisions=config.collisions,
         slim=config.slim,
+        strip=config.strip,
+        bytecode=config.bytecode,
         over_limit=config.over_limit,
         aws_services=config.aws_services,
         containers=config.containers,

@@ -20,7 +20,7 @@ from layerkit.project.dockerfile_table import DockerfileTable
 from layerkit.project.dockerfile_table import read as read_dockerfile
 from layerkit.project.publishing import PublishTable
 from layerkit.project.requirement import canonical, is_name
-from layerkit.project.specs import Containers, OverLimit, OverLimitMode, Slimming
+from layerkit.project.specs import BytecodeRule, Containers, OverLimit, OverLimitMode, Slimming
 from layerkit.project.tables import Table, strings, table
 from layerkit.target import parse_arch, parse_runtime
 
@@ -37,7 +37,8 @@ EngineRule = Literal["auto", "docker", "wheels"]
 
 _KEYS = (
     "runtimes", "architectures", "sdk", "sdk-version", "layout", "layers", "functions", "never-deploy",
-    "self-contained", "collisions", "output", "lock", "slim", "aws-services", "engine", "publish",
+    "self-contained", "collisions", "output", "lock", "slim", "strip", "bytecode", "aws-services", "engine",
+    "publish",
     "import-may-fail",
     *_CONTAINERS,
     "over-limit",
@@ -108,6 +109,8 @@ class Config:
     output: str | None = None
     lock: str | None = None
     slim: Slimming = field(default_factory=Slimming)
+    strip: bool = True
+    bytecode: BytecodeRule = "beside"
     over_limit: OverLimit = field(default_factory=OverLimit)
     aws_services: tuple[str, ...] | None = None
     containers: Containers = field(default_factory=Containers)
@@ -136,6 +139,8 @@ def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
         output=keys.string("output"),
         lock=keys.string("lock"),
         slim=_slim(keys),
+        strip=keys.flag("strip", default=True),
+        bytecode=_bytecode(keys),
         over_limit=_over_limit(keys),
         aws_services=_services(keys),
         containers=read_containers(keys),
@@ -284,6 +289,16 @@ def _slim(keys: Table) -> Slimming:
             for name, path, value in inner.tables("keep")
         ),
     )
+
+
+def _bytecode(keys: Table) -> BytecodeRule:
+    """Read whether there is bytecode: true, false, or the word `only`."""
+    value = keys.values.get("bytecode", True)
+    if isinstance(value, bool):
+        return "beside" if value else "none"
+    if value != "only":
+        keys.faults.add(keys.at("bytecode"), f"{value!r} is none of true, false, 'only'")
+    return "only"
 
 
 def _patterns(value: Any, path: str, faults: Faults) -> tuple[str, ...]:

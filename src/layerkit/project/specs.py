@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from layerkit.project.requirement import Requirement
 
 __all__ = [
+    "BytecodeRule",
     "Containers",
     "Dockerfile",
     "FunctionSpec",
@@ -21,6 +22,8 @@ __all__ = [
     "Stack",
 ]
 
+# Bytecode lies beside the sources, in their place, or nowhere.
+BytecodeRule = Literal["beside", "only", "none"]
 OverLimitMode = Literal["error", "bundle", "nested-zip"]
 
 

@@ -94,12 +94,13 @@ class Table:
         self.faults.add(self.at(key), f"{value!r} is none of {', '.join(known)}{nearest(value, known)}")
         return None
 
-    def flag(self, key: str) -> bool:
-        """Return a boolean; false where the key is absent."""
-        value = self.values.get(key, False)
-        if not isinstance(value, bool):
-            _wrong(self.faults, self.at(key), value, "true or false")
-        return value is True
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """Return a boolean; the default where the key is absent or wrong."""
+        value = self.values.get(key, default)
+        if isinstance(value, bool):
+            return value
+        _wrong(self.faults, self.at(key), value, "true or false")
+        return default
 
     def strings(self, key: str) -> list[tuple[str, str]] | None:
         """Return (path, string) for each item of a list, or None where the key is absent."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from layerkit.layer.manifest import Layer, Manifest, Package
 
 _STEPS: dict[str, str] = {
+    "strip": "symbol and debug tables of shared libraries and programs",
+    "bytecode": "what cold starts need not compile",
+    "no-bytecode": "modules that no Python of this version compiles",
+    "sources-replaced-by-bytecode": "the project wants bytecode only",
     "aws-services": "the project says which services it uses",
     "installer-records": "what other installers wrote about their doing",
     "scripts-replaced-by-launchers": "commands that get a launcher of layerkit",

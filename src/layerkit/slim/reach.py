@@ -79,14 +79,24 @@ def _module(path: str) -> str:
 def _words(modules: Iterable[str], inhabited: Collection[str]) -> re.Pattern[bytes]:
     """Return what finds the names that an import from outside must spell.
 
-    That is the folder's where it was left out as a whole, and the module's own where others of its folder,
-    which is `inhabited` then, were kept.
+    That is the name of the outermost folder that was left out as a whole, and the module's own where others
+    of its folder were kept; `inhabited` are the folders of what was kept.
     """
+    peopled = {parent for folder in inhabited for parent in _above(folder)}
     names = set()
     for path in modules:
-        folder, _, name = path.rpartition("/")
-        names.add(name.partition(".")[0] if folder in inhabited else folder.rpartition("/")[2])
-    return re.compile("|".join(map(re.escape, sorted(names))).encode())
+        gone = next((folder for folder in _above(path.rpartition("/")[0]) if folder not in peopled), path)
+        names.add(gone.rpartition("/")[2].partition(".")[0])
+    return re.compile(rb"\b(?:%b)\b" % "|".join(map(re.escape, sorted(names))).encode())
+
+
+def _above(folder: str) -> Iterator[str]:
+    """Yield the folders on the way to a folder, the outermost first, and the folder itself."""
+    at = folder.find("/")
+    while at >= 0:
+        yield folder[:at]
+        at = folder.find("/", at + 1)
+    yield folder
 
 
 def _with_parents(name: str) -> Iterator[str]:

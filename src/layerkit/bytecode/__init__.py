@@ -1,0 +1,22 @@
+"""Bytecode for the target, by an interpreter of its own version.
+
+What the interpreter runs is in child.py, the conversation with it in compiler.py; which interpreter it is,
+found once and remembered, in finding.py; where bytecode lies in a layer, in places.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Interpreter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """Who compiles: its release, such as 3.12.1, and the tag in the names of its .pyc, such as cpython-312.
+
+    Two interpreters that are the same by these give the same bytecode.
+    """
+
+    version: str
+    tag: str

@@ -1,0 +1,132 @@
+"""All wheels of a target, prepared: what for, what with, and only those that are not in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from layerkit.bytecode.finding import find
+from layerkit.session import fetch_wheels
+from layerkit.settings import Settings
+from layerkit.slim import rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from layerkit.bytecode.compiler import Compiler
+    from layerkit.lock import LockedPackage
+    from layerkit.prepare import PreparedWheel
+    from layerkit.session import Session
+    from layerkit.target import Target
+    from layerkit.workshop import Workshop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """How the wheels of a target are prepared, and how a compiler is started, if there is one.
+
+    `notes` are what has to be said of it.
+    """
+
+    settings: Settings
+    start: Callable[[], Compiler] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def who(self) -> str:
+        """Return who compiles bytecode, which the project's own files do not tell."""
+        found = self.settings.interpreter
+        return f"{found.tag} {found.version}" if found else ""
+
+
+def means(session: Session, target: Target) -> Means:
+    """Return how the wheels of a target are prepared; the interpreter is looked for when it is not known."""
+    project = session.project
+    settings = Settings(
+        layout=project.layout, rules=rules(project.slim, project.aws_services), strip=project.strip
+    )
+    if project.bytecode == "none":
+        return Means(settings=settings)
+    found = find(target.minor, session.store, offline=session.offline)
+    if found is None:
+        return Means(settings=settings, notes=(_without(target),))
+    return Means(
+        settings=replace(settings, bytecode=project.bytecode, interpreter=found.interpreter),
+        start=partial(_start, found.path),
+    )
+
+
+def prepare_wheels(
+    session: Session, target: Target, packages: Sequence[LockedPackage]
+) -> dict[str, PreparedWheel]:
+    """Return every package prepared, those already in the store by reading their ends only."""
+    from layerkit import prepare as preparing
+
+    by = means(session, target)
+    prepared: dict[str, PreparedWheel] = {}
+    missing: list[LockedPackage] = []
+    for package in packages:
+        key = preparing.key(package.wheel.sha256, target, package.name, by.settings)
+        found = preparing.load(session.store, key)
+        if found is None:
+            missing.append(package)
+        else:
+            prepared[package.name] = found
+    if missing:
+        fetch_wheels(session, [package.wheel for package in missing])
+        session.talk(f"{target.key}: preparing {len(missing)} {'wheel' if len(missing) == 1 else 'wheels'}")
+        for note in by.notes:
+            session.talk(f"{target.key}: {note}")
+        prepared.update(_prepare_all(session, target, missing, by))
+    return prepared
+
+
+def _prepare_all(
+    session: Session, target: Target, packages: Sequence[LockedPackage], by: Means
+) -> dict[str, PreparedWheel]:
+    """Prepare wheels side by side, the largest first, in one workshop."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from layerkit.workshop import Workshop
+
+    largest = sorted(packages, key=lambda package: -(package.wheel.size or 0))
+    with Workshop(by.start) as workshop, ThreadPoolExecutor(workshop.threads) as pool:
+        done = pool.map(lambda package: _prepare_one(session, target, package, by, workshop), largest)
+        return {package.name: wheel for package, wheel in zip(largest, done, strict=True)}
+
+
+def _prepare_one(
+    session: Session, target: Target, package: LockedPackage, by: Means, workshop: Workshop
+) -> PreparedWheel:
+    """Prepare a wheel; one that rotted in the store is taken out of it and fetched once more."""
+    from layerkit.errors import WheelError
+    from layerkit.prepare import prepare
+    from layerkit.wheel import file_sha256
+
+    store, wheel = session.store, package.wheel
+    path = store.path("wheels", wheel.sha256, ".whl")
+    make = partial(prepare, path, wheel.filename, wheel.sha256, target, store, by.settings, workshop=workshop)
+    try:
+        return make()
+    except WheelError:
+        if file_sha256(path) == wheel.sha256:
+            raise
+    session.talk(f"{wheel.filename} was damaged in the store; fetching it again")
+    store.evict("wheels", wheel.sha256, ".whl")
+    fetch_wheels(session, [wheel])
+    return make()
+
+
+def _start(path: str) -> Compiler:
+    from layerkit.bytecode.compiler import Compiler
+
+    return Compiler([path])
+
+
+def _without(target: Target) -> str:
+    """Say what it costs that there is no interpreter of the target's version."""
+    return (
+        f"no bytecode: there is no Python {target.minor} here (`uv python install {target.minor}` gets one);"
+        " every cold start compiles what it imports, which then takes two to three times as long"
+    )
