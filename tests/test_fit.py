@@ -120,6 +120,22 @@ def test_by_default_the_error_names_the_way_out(shop: Path, capsys: Capture) -> 
     assert not (shop / "dist").exists()
 
 
+def test_layers_that_the_planner_makes_are_told_of_it_too_and_can_be_bundled(
+    shop: Path, capsys: Capture
+) -> None:
+    text = PYPROJECT.format(runtime="py312", more='layers = "auto"').partition("[tool.layerkit.layers]")[0]
+    text = text.replace("[tool.layerkit]", 'dependencies = ["alpha", "beta", "gamma"]\n[tool.layerkit]', 1)
+    (shop / "pyproject.toml").write_text(text)
+    assert run(["build", str(shop)]) == 7
+    assert 'over-limit = "bundle"' in capsys.readouterr().err
+    (shop / "pyproject.toml").write_text(text.replace('"auto"', '"auto"\nover-limit = "bundle"'))
+    manifest, _ = built(shop, capsys)
+    (stack,) = manifest["stacks"]
+    assert stack["unzipped"] < LIMIT
+    laid = unzipped(shop, manifest, *packages(manifest))
+    assert laid.says("import alpha") == "alpha runs"
+
+
 def test_a_bundle_fits_says_what_it_needs_and_starts(shop: Path, capsys: Capture) -> None:
     manifest, said = built(configured(shop, 'over-limit = "bundle"'), capsys)
     assert all(stack["unzipped"] < LIMIT for stack in manifest["stacks"])

@@ -115,6 +115,7 @@ def _impossible(case: Case) -> LimitExceededError:
         lines = [f"no division was found that gives each function at most {most} layers below the limit"]
     ways = (
         "give functions fewer requirements, or more of them in common; name packages that can be done without"
-        " in tool.layerkit.never-deploy; deploy the largest as a container image"
+        ' in tool.layerkit.never-deploy; unpack large files at the start: over-limit = "bundle";'
+        " deploy the largest as a container image"
     )
     return LimitExceededError("\n".join(lines), where="tool.layerkit.layers", fix=f"ways out: {ways}")
