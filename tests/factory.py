@@ -8,8 +8,11 @@ an argument of its own, so that a test reads as what it breaks.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
+import io
 import re
+import tarfile
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -121,6 +124,26 @@ def make_wheel(  # noqa: PLR0913 - each way of being right or wrong has its own 
         size=len(content),
         dist_info=info,
     )
+
+
+def make_sdist(
+    folder: Path, name: str, version: str = "1.0", files: Mapping[str, Content] | None = None
+) -> Path:
+    """Write a source archive into `folder`; the same files give the same bytes.
+
+    Without files it has a PKG-INFO that says nothing of what it requires, as those of old have it.
+    """
+    escaped = escape(name)
+    info = {"PKG-INFO": f"Metadata-Version: 1.0\nName: {name}\nVersion: {version}\n"}
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as archive:
+        for member, content in {**info, **(files or {})}.items():
+            entry = tarfile.TarInfo(f"{escaped}-{version}/{member}")
+            entry.size = len(_bytes(content))
+            archive.addfile(entry, io.BytesIO(_bytes(content)))
+    path = folder / f"{escaped}-{version}.tar.gz"
+    path.write_bytes(gzip.compress(written.getvalue(), mtime=0))
+    return path
 
 
 def escape(name: str) -> str:

@@ -153,7 +153,8 @@ def _connected(where: str, arguments: Mapping[str, Any], tunnel: Tunnel | None) 
 
     oldest = ".".join(map(str, OLDEST_API))
     try:
-        told = _client(arguments, oldest).version(api_version=False)
+        with contextlib.closing(_client(arguments, oldest)) as client:
+            told = client.version(api_version=False)
         version = str(told["ApiVersion"])
         if tuple(map(int, version.split("."))) < OLDEST_API:
             raise EngineError(

@@ -44,6 +44,7 @@ def graft(request: Mapping[str, Any]) -> dict[str, Any]:
     version), `bounds` (GLIBCXX and CXXABI) and `present` (sonames on the runtime).
     """
     from auditwheel import wheel_abi
+    from auditwheel.error import AuditwheelError
     from auditwheel.lddtree import ldd
     from auditwheel.patcher import ElfPatcher
     from auditwheel.policy import WheelPolicies
@@ -57,7 +58,7 @@ def graft(request: Mapping[str, Any]) -> dict[str, Any]:
         found = wheel_abi.analyze_wheel_abi(
             None, None, wheel, frozenset(), disable_isa_ext_check=True, allow_graft=True, args_ldpaths=folders
         )
-    except RuntimeError as error:
+    except (RuntimeError, AuditwheelError) as error:
         return {"error": str(error), "details": []}
     policy = found.overall_policy
     if policy == found.policies.linux:

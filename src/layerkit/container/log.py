@@ -75,7 +75,8 @@ class Log:
 
     def _lines(self, lines: Iterable[str]) -> None:
         for line in lines:
-            shown = redact(line.rpartition("\r")[2] if line.rstrip("\r").count("\r") else line).rstrip()
+            # Of a bar that was drawn over and over, the end.
+            shown = redact(line.rstrip("\r").rpartition("\r")[2]).rstrip()
             for secret in self._secrets:
                 shown = shown.replace(secret, _HIDDEN)
             if shown and self._file is not None:

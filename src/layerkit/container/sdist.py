@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from layerkit.errors import WheelError
-from layerkit.toml import TOMLDecodeError, parse
+from layerkit.toml import parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +44,10 @@ def build_system(archive: Path, filename: str) -> BuildSystem:
         raise WheelError(f"the source archive cannot be read: {error}", where=filename) from error
 
 
-def _read(table: dict[str, Any]) -> BuildSystem:
+def _read(table: Any) -> BuildSystem:
     """Read [build-system]; without `requires` the specification takes it for absent."""
+    if not isinstance(table, dict):
+        raise TypeError("build-system in pyproject.toml is no table")
     requires, backend, path = table.get("requires"), table.get("build-backend"), table.get("backend-path", [])
     if requires is None:
         return BuildSystem()
@@ -79,6 +81,3 @@ def _from_zip(archive: Path) -> bytes | None:
 def _is_wanted(name: str) -> bool:
     parts = name.removeprefix("./").split("/")
     return len(parts) == 2 and parts[1] == _NAME  # noqa: PLR2004 - the folder and the file in it
-
-
-__all__ = ["BuildSystem", "TOMLDecodeError", "build_system"]
