@@ -103,6 +103,9 @@ class Builder:
     def _make(self, candidate: Candidate, sdist: WheelRef, locked: LockedPackage | None) -> BuiltWheel:
         """Return a wheel from the store, the locked one where one is locked, or build it."""
         bench = self._bench
+        name = f"{candidate.name}-{candidate.version}"
+        if name in self._at_work:  # before the lock, which this very build holds
+            raise BuildError(f"its build requires itself: {' -> '.join([*self._at_work, name])}", where=name)
         bench.fetch([sdist])
         rooms = bench.need(_WHY)
         image = self._image(rooms)
@@ -157,8 +160,6 @@ class Builder:
         """Build a wheel, and keep it."""
         bench = self._bench
         name = f"{candidate.name}-{candidate.version}"
-        if name in self._at_work:
-            raise BuildError(f"its build requires itself: {' -> '.join([*self._at_work, name])}", where=name)
         self._at_work.append(name)
         try:
             bench.talk(

@@ -40,12 +40,14 @@ def main() -> None:
 def graft(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the path of the new wheel and its `vendored` sonames, else an `error` and its `details`.
 
-    `request` has `wheel`, `out`, `root`, `folders` (of libraries, in the root), `glibc` (its minor
+    `request` has `wheel`, `out`, `machine`, `root`, `folders` (of libraries, in the root), `glibc` (its minor
     version), `bounds` (GLIBCXX and CXXABI) and `present` (sonames on the runtime).
     """
     from auditwheel import wheel_abi
+    from auditwheel.architecture import Architecture
     from auditwheel.error import AuditwheelError
     from auditwheel.lddtree import ldd
+    from auditwheel.libc import Libc
     from auditwheel.patcher import ElfPatcher
     from auditwheel.policy import WheelPolicies
     from auditwheel.repair import repair_wheel
@@ -55,8 +57,15 @@ def graft(request: Mapping[str, Any]) -> dict[str, Any]:
     wheel_abi.ldd = partial(ldd, root=f"{root}/")
     folders = ":".join(f"{root}{folder}" for folder in request["folders"])
     try:
+        # An extension that calls nothing of libc does not say which libc it is for.
         found = wheel_abi.analyze_wheel_abi(
-            None, None, wheel, frozenset(), disable_isa_ext_check=True, allow_graft=True, args_ldpaths=folders
+            Libc.GLIBC,
+            Architecture(request["machine"]),
+            wheel,
+            frozenset(),
+            disable_isa_ext_check=True,
+            allow_graft=True,
+            args_ldpaths=folders,
         )
     except (RuntimeError, AuditwheelError) as error:
         return {"error": str(error), "details": []}

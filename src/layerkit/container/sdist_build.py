@@ -1,8 +1,9 @@
 """The steps of one build inside a container: an environment, the backend, a wheel, and what that reaches.
 
-pip does it, the newest that the runtime's Python runs, brought along as a wheel like all else that the
-build requires; the pip and the packages that an image has are left alone. Every build has a folder of
-its own, named after the package, so that paths that get into binaries are the same each time.
+The backend is called as PEP 517 has it. What the build requires is installed by the newest pip that the
+runtime's Python runs, brought along as a wheel like all the rest; the pip and the packages that an image
+has are left alone. Every build has a folder of its own, named after the package, so that paths that get
+into binaries are the same each time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from layerkit.container.engine import full
-from layerkit.container.sdist import build_system
+from layerkit.container.sdist import BuildSystem, build_system
 from layerkit.container.tarred import Entry
 from layerkit.errors import BuildError, EngineError
 
@@ -94,9 +95,12 @@ class SdistBuild:
         self._target = target
         self._name = f"{candidate.name} {candidate.version}"
         self._log = log
-        self._home = f"/layerkit/{target.short}/{candidate.name}-{candidate.version}"
+        self._top = f"/layerkit/{target.short}"
+        self._home = f"{self._top}/{candidate.name}-{candidate.version}"
         self._python = f"{self._home}/env/bin/python"
-        self._source = ""
+        self._source = self._wheel = ""
+        self._system = BuildSystem()
+        self._installed: set[str] = set()
         self._environment = {**around.environment, **_environment(self._home, room.image.environment)}
 
     def prepare(self, archive: Path, filename: str, tools: Tools) -> list[str]:
@@ -104,24 +108,21 @@ class SdistBuild:
 
         `tools` gives the wheels that requirements (PEP 508) come to. Raises BuildError.
         """
-        system = build_system(archive, filename)
+        self._system = build_system(archive, filename)
         self._put_source(archive, filename)
-        wheels = tools(["pip", *system.requires])
+        wheels = tools(["pip", *self._system.requires])
         self._install(wheels)
-        more = self._asked_for(system.backend, system.path)
+        asked = self._hook("asking the backend", "get_requires_for_build_wheel")
+        more = [text for text in asked if isinstance(text, str)] if isinstance(asked, list) else []
         if more:
-            wheels = tools(["pip", *system.requires, *more])
+            wheels = tools(["pip", *self._system.requires, *more])
             self._install(wheels)
         return sorted(f"{package.name}=={package.version}" for package, _ in wheels)
 
     def wheel(self, folder: Path) -> Path:
         """Build the wheel and return where it lies on this machine, below `folder`."""
         out = f"{self._home}/out"
-        self._run(
-            "building",
-            [self._python, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index",
-             "--no-cache-dir", "--use-pep517", "--verbose", "--wheel-dir", out, self._source],
-        )  # fmt: skip
+        self._hook("building", "build_wheel", out)
         made = [path for path in self._room.get(out, folder) if path.suffix == ".whl"]
         if len(made) != 1:
             raise BuildError(f"the build left {len(made)} wheels instead of one", where=self._name)
@@ -151,7 +152,7 @@ class SdistBuild:
     def _put_source(self, archive: Path, filename: str) -> None:
         """Make the build's folder anew, with an environment and the unpacked source in it."""
         home, room = self._home, self._room
-        script = 'rm -rf "$1" && mkdir -p "$1/source" "$1/wheels" && chown -R "$2" "$1"'
+        script = 'rm -rf "$1" && mkdir -p "$1/source" "$1/wheels" "$1/out" && chown -R "$2" "$1"'
         room.output(["/bin/sh", "-c", script, "make", home, _OWNER])
         room.put(home, [Entry(name=filename, path=archive, user=_USER, group=_USER)])
         self._run(
@@ -180,28 +181,47 @@ class SdistBuild:
         return path
 
     def _install(self, wheels: Sequence[tuple[LockedPackage, Path]]) -> None:
-        """Install wheels into the environment, by the pip among them, which runs from its wheel."""
-        named = [(package.wheel.filename, path) for package, path in wheels]
-        self._room.put(
-            f"{self._home}/wheels",
-            [Entry(name=name, path=path, user=_USER, group=_USER) for name, path in named],
-        )
-        pip = next(package.wheel.filename for package, _ in wheels if package.name == "pip")
-        paths = [f"{self._home}/wheels/{name}" for name, _ in named]
+        """Install wheels into the environment, those that are not in it yet."""
+        new = [
+            Entry(name=package.wheel.filename, path=path, user=_USER, group=_USER)
+            for package, path in wheels
+            if package.name != "pip" and package.wheel.sha256 not in self._installed
+        ]
+        if not new:
+            return
+        pip = self._pip(next(one for one in wheels if one[0].name == "pip"))
+        self._room.put(f"{self._home}/wheels", new)
+        paths = [f"{self._home}/wheels/{entry.name}" for entry in new]
         self._run(
             "installing what the build requires",
-            [self._python, f"{self._home}/wheels/{pip}/pip", "install", "--no-index", "--no-deps", "--quiet",
-             "--no-cache-dir", "--no-warn-script-location", "--upgrade", *paths],
+            [self._python, pip, "install", "--no-index", "--no-deps", "--no-cache-dir", "--no-compile",
+             "--no-warn-script-location", "--quiet", "--upgrade", *paths],
         )  # fmt: skip
+        self._installed |= {package.wheel.sha256 for package, _ in wheels}
 
-    def _asked_for(self, backend: str, path: Sequence[str]) -> list[str]:
-        """Return what the backend itself wants to build a wheel, beyond what pyproject.toml says."""
-        answer = f"{self._home}/hook.json"
+    def _pip(self, pip: tuple[LockedPackage, Path]) -> str:
+        """Return the path of pip, which is unpacked once for all builds in the container."""
+        package, path = pip
+        folder = f"{self._top}/pip-{package.version}"
+        script = 'test -e "$1/pip" && echo there || { mkdir -p "$1" && chown "$2" "$1"; }'
+        if not self._room.output(["/bin/sh", "-c", script, "make", folder, _OWNER]):
+            self._room.put(folder, [Entry(name="pip.whl", path=path, user=_USER, group=_USER)])
+            unpack = [self._python, "-m", "zipfile", "-e", f"{folder}/pip.whl", folder]
+            self._room.output(unpack, user=_OWNER)
+        return f"{folder}/pip"
+
+    def _hook(self, doing: str, name: str, *arguments: str) -> object:
+        """Call a hook of the backend in the source's folder, and return its answer."""
+        answer = f"{self._home}/{name}.json"
         self._put_script("hook.py")
-        command = [self._python, f"{self._home}/hook.py", backend, json.dumps(list(path)), answer]
-        self._run("asking the backend", command, workdir=self._source)
-        found = json.loads(self._room.output(["cat", answer]))
-        return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+        system = self._system.backend, json.dumps(list(self._system.path))
+        self._run(
+            doing,
+            [self._python, f"{self._home}/hook.py", *system, answer, name, *arguments],
+            workdir=self._source,
+        )
+        found: object = json.loads(self._room.output(["cat", answer]))
+        return found
 
     def _put_script(self, name: str) -> None:
         """Send one of the programs that run inside."""
@@ -240,7 +260,7 @@ def _failed(what: str, code: int, room: Room, log: Log) -> BuildError | EngineEr
     said = log.last()
     if _DISK_FULL in said:
         return full(f"({what})", room.engine.where)
-    killed = ", killed: perhaps the engine has too little memory" if code == _KILLED else ""
+    killed = ", killed: from outside, or for want of memory" if code == _KILLED else ""
     return BuildError(
         f"{what}, exit code {code}{killed}:\n{said}",
         where=room.image.reference,

@@ -31,6 +31,7 @@ def runs_on(wheel: Path, libraries: Libraries, target: Target, folder: Path) -> 
     request = {
         "wheel": str(wheel),
         "out": str(folder),
+        "machine": target.machine,
         "root": str(libraries.root),
         "folders": libraries.folders,
         "glibc": target.glibc[1],

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 import stand_ins as images
+from sdists import Workshop, fetch_tools, serve_sdk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from docker import DockerClient
+
+    from loopback import Loopback
 
 _HERE = Path(__file__).resolve().parent
 
@@ -62,3 +65,42 @@ def _without(reason: str) -> NoReturn:
     if os.environ.get("LAYERKIT_DOCKER_TESTS") == "required":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with what builds from source take."""
+    folder = tmp_path_factory.mktemp("tools")
+    fetch_tools(folder)
+    return folder
+
+
+@pytest.fixture
+def source_index(tools: Path, index: Loopback, wheels: Path) -> Path:
+    """Serve what builds take, and an SDK; give the folder that is served."""
+    for path in tools.iterdir():
+        shutil.copy(path, wheels)
+    serve_sdk(wheels)
+    assert index.names()
+    return wheels
+
+
+@pytest.fixture
+def source_workshop(
+    source_index: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: DockerClient,
+    stand_ins: dict[str, images.StandIns],
+) -> Workshop:
+    """Give a project to be built from source, with an index of its own and the stand-ins as images."""
+    monkeypatch.setenv("LAYERKIT_CACHE", str(tmp_path / "store"))
+    for runtime, made in stand_ins.items():
+        short = runtime.removeprefix("python").replace(".", "")
+        monkeypatch.setenv(f"LAYERKIT_BUILD_IMAGE_PY{short}", made.build)
+        monkeypatch.setenv(f"LAYERKIT_IMAGE_PY{short}", made.run)
+    root = tmp_path / "app"
+    root.mkdir()
+    return Workshop(
+        root=root, wheels=source_index, store=tmp_path / "store", engine=engine, stand_ins=stand_ins
+    )

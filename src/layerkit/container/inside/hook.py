@@ -1,9 +1,10 @@
-"""Asks a build backend what it requires to build a wheel (PEP 517, get_requires_for_build_wheel).
+"""Calls one hook of a build backend (PEP 517).
 
-    python hook.py BACKEND PATHS ANSWER     PATHS is JSON, backend-path; the answer is a file of JSON
+    python hook.py BACKEND PATHS ANSWER HOOK [ARGUMENT ...]     PATHS is JSON: backend-path
 
-The environment's own interpreter runs this in the folder of the source, Python 3.6 to 3.14, with the
-standard library alone. The answer is a file because backends print what they like.
+What the hook returns is written to ANSWER as JSON, because backends print what they like; a hook that a
+backend need not have and has not returns an empty list. The environment's own interpreter runs this in the
+folder of the source, Python 3.6 to 3.14, with the standard library alone.
 """
 
 import importlib
@@ -13,18 +14,18 @@ import sys
 
 
 def main() -> None:
-    """Ask, and write the answer."""
-    backend, paths, answer = sys.argv[1:]
+    """Call the hook, and write what it returns."""
+    backend, paths, answer, name = sys.argv[1:5]
     # The folder of this file is of no use to a backend, and its names would be in the way.
     sys.path[:1] = [os.path.abspath(path) for path in json.loads(paths)]
     module, _, attribute = backend.partition(":")
     found = importlib.import_module(module)
     for part in filter(None, attribute.split(".")):
         found = getattr(found, part)
-    hook = getattr(found, "get_requires_for_build_wheel", None)
-    names = list(hook(None)) if hook else []
+    hook = getattr(found, name) if name == "build_wheel" else getattr(found, name, list)
+    returned = hook(*sys.argv[5:])  # type: object
     with open(answer, "w", encoding="utf-8") as file:
-        json.dump(names, file)
+        json.dump(returned, file)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,13 @@ def is_elf(path: str) -> bool:
 
 def needed(path: str) -> list:  # type: ignore[type-arg] # list[...] is no Python 3.6
     """Return (soname, path) of each library that a file reaches; the path is empty where it is nowhere."""
-    command = [loader(), "--list", path]
-    done = subprocess.run(  # noqa: S603 - the loader, which runs nothing of the file
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
+    # As ldd does it: told to trace, the loader lists what it finds and what it does not, and runs nothing.
+    done = subprocess.run(  # noqa: S603
+        [loader(), path],
+        env=dict(os.environ, LD_TRACE_LOADED_OBJECTS="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
     )
     return _LINE.findall(done.stdout.decode("utf-8", "replace"))
 
