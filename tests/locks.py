@@ -50,6 +50,7 @@ class Size:
 
     zipped: int = 1
     unzipped: int = 1
+    compiled: int = 0
 
 
 def dependency(text: str) -> Dependency:

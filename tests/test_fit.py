@@ -36,6 +36,7 @@ requires-python = ">=3.12"
 [tool.layerkit]
 runtimes = ["{runtime}"]
 sdk-version = "1.42.0"
+bytecode = false
 {more}
 
 [tool.layerkit.layers]

@@ -93,6 +93,16 @@ def test_every_broken_stack_is_listed_with_its_top_contributors_and_ways_out() -
     assert error.value.exit_code == 7
 
 
+@pytest.mark.parametrize(("over", "fits"), [(3_000_000, True), (3_000_001, False)])
+def test_bytecode_is_named_where_it_alone_is_too_much(over: int, fits: bool) -> None:  # noqa: FBT001 - expected
+    sizes = {"six": Size(1, most_unzipped() + over, 3_000_000)}
+    with pytest.raises(LimitExceededError) as error:
+        planned(project({"one": ["six"]}, {"f": ["one"]}), lock(PANDAS), sizes)
+    text = str(error.value)
+    assert ("and without bytecode (3,000,000 bytes) it would fit" in text) == fits
+    assert "bytecode = false in [tool.layerkit] saves 3,000,000 bytes" in text
+
+
 def test_more_layers_than_lambda_takes_are_refused_and_empty_ones_do_not_count() -> None:
     names = [f"p{n}" for n in range(6)]
     layers: dict[str, list[str]] = {f"layer{n}": [name] for n, name in enumerate(names)}

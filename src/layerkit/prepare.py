@@ -76,6 +76,11 @@ class PreparedWheel:
     unpacked: int = 0
     remote: tuple[tuple[str, str, int], ...] = ()
 
+    @property
+    def compiled(self) -> int:
+        """Return how many of the unzipped bytes are bytecode."""
+        return self.bytecode.bytes
+
 
 def key(wheel_sha256: str, target: Target, package: str, settings: Settings) -> str:
     """Return the key of a prepared wheel, in hex: the digest of all that decides its bytes.

@@ -31,7 +31,7 @@ _NO_FILES: Mapping[str, FromDockerfile] = MappingProxyType({})
 
 
 class Weighed(Protocol):
-    """What planning asks of a prepared wheel: its bytes as zip members, and unzipped."""
+    """What planning asks of all that lies in layers: its bytes as zip members, and unzipped."""
 
     @property
     def zipped(self) -> int:
@@ -40,6 +40,14 @@ class Weighed(Protocol):
     @property
     def unzipped(self) -> int:
         """Return the sum of the members' sizes, which is what Lambda counts."""
+
+
+class Prepared(Weighed, Protocol):
+    """What planning asks of a prepared wheel beyond that."""
+
+    @property
+    def compiled(self) -> int:
+        """Return how many of the unzipped bytes are bytecode."""
 
 
 class FromDockerfile(Weighed, Protocol):
@@ -128,7 +136,7 @@ class Plan:
 def plan(
     project: Project,
     lock: Lock,
-    prepared: Mapping[str, Weighed],
+    prepared: Mapping[str, Prepared],
     code: Mapping[str, int],
     before: Mapping[str, frozenset[str]] = _NOTHING,
     opts: Mapping[str, FromDockerfile] = _NO_FILES,
@@ -200,7 +208,7 @@ def _layer(
     held: Mapping[str, set[str]],
     stacks: Stacks,
     rules: Rules,
-    prepared: Mapping[str, Weighed],
+    prepared: Mapping[str, Prepared],
     *,
     opt: FromDockerfile | None,
 ) -> PlannedLayer:
@@ -246,7 +254,7 @@ def most_unzipped() -> int:
 def _prove_limits(
     stacks: Sequence[PlannedStack],
     layers: Sequence[PlannedLayer],
-    prepared: Mapping[str, Weighed],
+    prepared: Mapping[str, Prepared],
     opts: Mapping[str, FromDockerfile],
     lock: Lock,
 ) -> None:
@@ -261,6 +269,10 @@ def _prove_limits(
     if not faults:
         return
     ways = []
+    if compiled := max(
+        (_compiled(stack, layers, prepared) for stack in stacks if stack.slack < 0), default=0
+    ):
+        ways.append(f"leave bytecode out: bytecode = false in [tool.layerkit] saves {compiled:,} bytes")
     if any(stack.slack < 0 for stack in stacks):
         ways.append("give the function fewer requirements, or split it")
         ways.append("name packages it can do without in tool.layerkit.never-deploy")
@@ -276,7 +288,7 @@ def _prove_limits(
 def _too_large(
     stack: PlannedStack,
     layers: Sequence[PlannedLayer],
-    prepared: Mapping[str, Weighed],
+    prepared: Mapping[str, Prepared],
     opts: Mapping[str, FromDockerfile],
 ) -> str:
     """Say by how much a stack is too large, and which packages make it so."""
@@ -294,7 +306,15 @@ def _too_large(
     width = max(len(name) for name, _ in top)
     lines = [f"    {name:<{width}}  {size:>13,}  {size / stack.unzipped:>5.1%}" for name, size in top if size]
     total = f"{stack.name}: {stack.unzipped:,} bytes unzipped over code and layers"
-    return "\n".join([f"{total}, {-stack.slack:,} more than Lambda takes", *lines])
+    compiled = _compiled(stack, layers, prepared)
+    alone = f", and without bytecode ({compiled:,} bytes) it would fit" if compiled >= -stack.slack else ""
+    return "\n".join([f"{total}, {-stack.slack:,} more than Lambda takes{alone}", *lines])
+
+
+def _compiled(stack: PlannedStack, layers: Sequence[PlannedLayer], prepared: Mapping[str, Prepared]) -> int:
+    """Return how many bytes of a stack are bytecode, which its functions could do without."""
+    held = (package for layer in layers if layer.name in stack.layers for package in layer.packages)
+    return sum(prepared[package].compiled for package in held)
 
 
 def _left_out(closures: Mapping[str, Closure], rules: Rules, target: Target) -> tuple[LeftOut, ...]:
