@@ -121,6 +121,15 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
     return Built(manifest=manifest, path=path, unchanged=False, engine=session.engines.use(target.key))
 
 
+def build_again(session: Session, target: Target) -> Built:
+    """Build the layers of one target from its lock, whatever stands already, and remember nothing of it."""
+    lock = lock_target(session, target, renew=False)
+    plan = planned(session, lock, own_package(session, target), _code(session), _asked(session, target))
+    path = manifest_path(session.project, target)
+    manifest = _write(session, plan, _checked(session, plan), path)
+    return Built(manifest=manifest, path=path, unchanged=False, engine=session.engines.use(target.key))
+
+
 def manifest_path(project: Project, target: Target) -> Path:
     """Return where the manifest of a target lies; its zips lie beside it and begin with its name."""
     return project.output / target.key / f"{target.short}-{project.name}-{project.version}.json"

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     "--locked", is_flag=True, help="Fail when a lock is missing or not current, instead of renewing it."
 )
 @click.option("--explain-size", is_flag=True, help="Show per package what slimming and other steps did.")
-def build(*, as_json: bool, locked: bool, explain_size: bool, **options: Any) -> None:
+@click.option(
+    "--verify", is_flag=True, help="Build twice, the second time from the wheels alone, and compare."
+)
+def build(*, as_json: bool, locked: bool, explain_size: bool, verify: bool, **options: Any) -> None:
     """Build the layers of PROJECT: lock, fetch, compose, check.
 
     Prints the paths of the zips. What is unchanged is not built again.
@@ -30,6 +33,11 @@ def build(*, as_json: bool, locked: bool, explain_size: bool, **options: Any) ->
     session = opened(options)
     with session.engines:
         built = [build_target(session, target, locked=locked) for target in session.targets]
+        if verify:
+            from layerkit.verify import verify_target
+
+            for target, one in zip(session.targets, built, strict=True):
+                verify_target(session, target, one)
     if as_json:
         print_json("build", {"targets": [one.as_json() | _sizes(one, asked=explain_size) for one in built]})
         return
