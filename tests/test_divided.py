@@ -6,6 +6,7 @@ import pytest
 
 from layerkit.errors import LimitExceededError
 from layerkit.plan import most_unzipped
+from layerkit.project import Slimming
 from locks import PANDAS, REQUESTS, SDK, Size, held, lock, planned, project
 
 LARGE = {"numpy 2.2": [], "scipy 1.1": ["numpy"], "pandas 2.3": ["numpy", "six"], "six 1.17": []}
@@ -111,3 +112,23 @@ def test_extras_are_followed() -> None:
     plan = planned(project(roots, stacks, divided=[*roots]), lock(PANDAS))
     (layer,) = [names for names in held(plan).values() if "pyarrow" in names]
     assert layer == {"pyarrow", "fsspec"}
+
+
+@pytest.mark.parametrize("divided", [[], ["report"]])
+@pytest.mark.parametrize(
+    ("slim", "words"),
+    [
+        (Slimming(), None),
+        (Slimming(enabled=False), "take slim = false out"),
+        (Slimming(switched=(("headers", False), ("scripts", True))), "again: headers;"),
+    ],
+)
+def test_what_would_make_it_fit_is_said(slim: Slimming, words: str | None, divided: list[str]) -> None:
+    made = project({"report": ["numpy"]}, {"report": ["report"]}, divided=divided, slim=slim)
+    sizes = {"numpy": Size(unzipped=most_unzipped() + 1, compiled=500)}
+    with pytest.raises(LimitExceededError) as caught:
+        planned(made, lock(LARGE), sizes)
+    said = str(caught.value)
+    assert "bytecode = false in [tool.layerkit] saves 500 bytes" in said
+    assert 'over-limit = "bundle"' in said
+    assert words in said if words else "slim" not in said

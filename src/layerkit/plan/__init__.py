@@ -14,6 +14,7 @@ from layerkit.errors import LayerkitError, LimitExceededError
 from layerkit.plan.closure import SDK_CORE, closure, rules
 from layerkit.plan.partition import partition
 from layerkit.plan.proof import doubts
+from layerkit.plan.ways import bundled, smaller
 from layerkit.target import limit
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def plan(
         _layer(name, closures, held, stacks, walking, prepared, opt=opts.get(name)) for name in held
     )
     planned = tuple(_stack(name, names, layers, code.get(name, 0)) for name, names in stacks.items())
-    _prove_limits(planned, layers, prepared, opts, lock)
+    _prove_limits(planned, layers, prepared, opts, lock, project)
     made = Plan(
         target_key=lock.target.key,
         layers=layers,
@@ -257,6 +258,7 @@ def _prove_limits(
     prepared: Mapping[str, Prepared],
     opts: Mapping[str, FromDockerfile],
     lock: Lock,
+    project: Project,
 ) -> None:
     """Raise one LimitExceededError for all stacks that Lambda would refuse."""
     most = limit("layers_per_function")
@@ -268,17 +270,15 @@ def _prove_limits(
     ]
     if not faults:
         return
-    ways = []
-    if compiled := max(
-        (_compiled(stack, layers, prepared) for stack in stacks if stack.slack < 0), default=0
-    ):
-        ways.append(f"leave bytecode out: bytecode = false in [tool.layerkit] saves {compiled:,} bytes")
+    ways: list[str] = []
     if any(stack.slack < 0 for stack in stacks):
+        compiled = max(_compiled(stack, layers, prepared) for stack in stacks if stack.slack < 0)
+        ways += smaller(project, compiled)
         ways.append("give the function fewer requirements, or split it")
         ways.append("name packages it can do without in tool.layerkit.never-deploy")
         if lock.sdk.mode == "bundle":
             ways.append(f"make the runtime's SDK do, which is bundled because: {lock.sdk.reason}")
-        ways.append('unpack large files to /tmp when it starts: tool.layerkit.over-limit = "bundle"')
+        ways.append(bundled())
         ways.append("deploy it as a container image")
     if any(len(stack.layers) > most for stack in stacks):
         ways.append("merge layers that are always used together")

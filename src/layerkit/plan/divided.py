@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from layerkit.errors import LimitExceededError
 from layerkit.plan.auto import Case, divide
 from layerkit.plan.partition import partition
+from layerkit.plan.ways import bundled, smaller
 from layerkit.target import limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from layerkit.plan import Weighed
+    from layerkit.plan import Prepared, Weighed
     from layerkit.plan.auto import Division
     from layerkit.plan.closure import Closure, Rules
     from layerkit.plan.partition import Stacks
@@ -30,7 +31,7 @@ def divided(  # noqa: PLR0917 - a plan depends on all of it
     stacks: Stacks,
     closures: Mapping[str, Closure],
     rules: Rules,
-    prepared: Mapping[str, Weighed],
+    prepared: Mapping[str, Prepared],
     room: Mapping[str, int],
     before: Mapping[str, frozenset[str]],
     opts: Mapping[str, Weighed],
@@ -68,7 +69,7 @@ def divided(  # noqa: PLR0917 - a plan depends on all of it
     )
     division = divide(case)
     if division is None:
-        raise _impossible(case)
+        raise _impossible(case, project, prepared)
     return _stacked(case, division, held, below)
 
 
@@ -97,12 +98,13 @@ def _stacked(
     return held, stacks, f"layers divided by the planner: {loaded}; {division.how}"
 
 
-def _impossible(case: Case) -> LimitExceededError:
+def _impossible(case: Case, project: Project, prepared: Mapping[str, Prepared]) -> LimitExceededError:
     """Return the error for a case that no division solves: what is too large alone, or too mixed together."""
-    lines = []
+    lines, compiled = [], 0
     for function, needs in case.needs.items():
         size = sum(case.sizes[name][0] for name in needs)
         if size > case.room[function]:
+            compiled = max(compiled, sum(prepared[name].compiled for name in needs))
             top = sorted(needs, key=lambda name: (-case.sizes[name][0], name))[:10]
             listed = [f"    {name}  {case.sizes[name][0]:,}" for name in top]
             over = size - case.room[function]
@@ -114,8 +116,11 @@ def _impossible(case: Case) -> LimitExceededError:
         most = limit("layers_per_function")
         lines = [f"no division was found that gives each function at most {most} layers below the limit"]
     ways = (
-        "give functions fewer requirements, or more of them in common; name packages that can be done without"
-        ' in tool.layerkit.never-deploy; unpack large files at the start: over-limit = "bundle";'
-        " deploy the largest as a container image"
+        *smaller(project, compiled),
+        "give functions fewer requirements, or more of them in common",
+        "name packages that can be done without in tool.layerkit.never-deploy",
+        bundled(),
+        "deploy the largest as a container image",
     )
-    return LimitExceededError("\n".join(lines), where="tool.layerkit.layers", fix=f"ways out: {ways}")
+    what = "\n".join(lines)
+    return LimitExceededError(what, where="tool.layerkit.layers", fix=f"ways out: {'; '.join(ways)}")
