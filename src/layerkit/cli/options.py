@@ -34,7 +34,7 @@ _FILES = (
 _ENGINE = click.option(
     "--engine",
     type=click.Choice(["auto", "docker", "wheels"]),
-    help="docker: all inside images; wheels: never; auto: what only Docker can do.",
+    help="auto: Docker for what only it can do; docker: it has to be there; wheels: never.",
 )
 _OFFLINE = click.option("--offline", is_flag=True, help="Use what is in the store; ask no index.")
 _TALK = (json_option, click.option("--quiet", "-q", is_flag=True, help="Print errors only."))

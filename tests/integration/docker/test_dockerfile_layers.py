@@ -356,7 +356,7 @@ def sleepers(engine: DockerClient, marker: str) -> list[Any]:
 
 
 def wait_for(happened: Any, what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not happened():
         assert time.monotonic() < deadline, what
         time.sleep(0.2)
