@@ -89,6 +89,9 @@ CASES = (
 )
 
 
+# What makes a layer other than what pip lays out; each step has its own proof.
+UNTOUCHED = {"slim": False, "strip": False, "bytecode": False}
+
 # Where the comparison itself is tried.
 SMALL = target("py312")
 SITE = SMALL.site_packages("versioned")
@@ -99,7 +102,7 @@ def test_a_layer_holds_what_pip_installs(case: Case, workshop: Workshop) -> None
     on = target(case.runtime, case.arch)
     folder = workshop.folder / case.name
     layers = {name: roots.split() for name, roots in SETS[case.set].items()}
-    project = write_project(folder, layers, on, sdk=case.sdk, slim=False)
+    project = write_project(folder, layers, on, sdk=case.sdk, **UNTOUCHED)
     built = workshop.layerkit("build", project)["targets"][0]
     planned = workshop.layerkit("plan", project)["targets"][0]
     manifest = json.loads(project.joinpath(built["manifest"]).read_text())
@@ -120,7 +123,7 @@ def test_a_layer_holds_what_pip_installs(case: Case, workshop: Workshop) -> None
 def small(workshop: Workshop) -> tuple[Path, list[str], Laid]:
     """Give the zip of a small layer, the names of its packages, and what pip lays down for them."""
     folder = workshop.folder / "small"
-    project = write_project(folder, {"small": ["pygments", "pyyaml"]}, SMALL, slim=False)
+    project = write_project(folder, {"small": ["pygments", "pyyaml"]}, SMALL, **UNTOUCHED)
     (built,) = workshop.layerkit("build", project)["targets"]
     names = ["pygments", "pyyaml"]
     locked = locked_packages(project, SMALL)
