@@ -46,12 +46,15 @@ def add_site_folder(folder: str) -> None:
 
 
 def import_it(name: str, names: "dict[str, Any]") -> "str | None":
-    """Import a module and keep it under its name; return what went wrong."""
+    """Import a module and keep it under its name; return what went wrong.
+
+    A folder without `__init__.py` is said, for any folder can be imported that way.
+    """
     try:
-        names[name] = importlib.import_module(name)
+        found = names[name] = importlib.import_module(name)
     except BaseException as error:  # noqa: BLE001 - modules raise SystemExit, and worse
         return fault(error)
-    return None
+    return None if getattr(found, "__file__", None) else "a folder without __init__.py"
 
 
 def run_it(line: str, names: "dict[str, Any]") -> "str | None":

@@ -1,10 +1,10 @@
-"""Prove that slimming is safe: `python benchmarks/slim_proof.py`, or `make slim-proof`.
+"""Prove that slimming and stripping are safe: `python benchmarks/slim_proof.py`, or `make slim-proof`.
 
-Every package of slim_corpus.toml and every one it needs is laid out twice by layerkit's own pipeline, whole
-and slimmed. In both the target's interpreter imports each top-level module, runs the package's line and
-imports every module inside that slimming left there. Whatever goes another way in the slimmed one is a
-difference, and a difference is a row to mend. The table goes to stdout and docs/slimming-proof.md; exit
-code 1 when anything differs.
+Every package of slim_corpus.toml and every one it needs is laid out twice by layerkit's own pipeline, as it
+is, and slimmed and stripped. In both the target's interpreter imports each top-level module, runs the
+package's line and imports every module inside that slimming left there. Whatever goes another way in the
+second is a difference, and a difference is a row to mend. The table goes to stdout and
+docs/slimming-proof.md; exit code 1 when anything differs.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ INTRODUCTION = """\
 # Slimming, proved
 
 Written by `make slim-proof`, in {runtime}. The packages are those of `benchmarks/slim_corpus.toml`, which
-says where the list comes from, and all that they need. Each was laid out whole and slimmed. In both, the
-target's interpreter imported every top-level module, ran the package's line, and imported every module
-inside that slimming left there. A difference is whatever went another way in the slimmed one. Sizes are
-bytes unzipped.
+says where the list comes from, and all that they need. Each was laid out as it is, and slimmed and stripped.
+In both, the target's interpreter imported every top-level module, ran the package's line, and imported every
+module inside that slimming left there. A difference is whatever went another way in the second. Sizes are in
+bytes, unzipped.
 """
 
 
@@ -129,14 +129,14 @@ def say(text: str) -> None:
 
 
 def lay_out(
-    packages: Sequence[LockedPackage], target: Target, store: Store, these: Rules, folder: Path
+    packages: Sequence[LockedPackage], target: Target, store: Store, settings: Settings, folder: Path
 ) -> Laid:
     """Prepare the packages and unzip them into one folder."""
 
     def one(package: LockedPackage) -> PreparedWheel:
         wheel = package.wheel
         path = store.path("wheels", wheel.sha256, ".whl")
-        ready = prepare(path, wheel.filename, wheel.sha256, target, store, Settings(rules=these))
+        ready = prepare(path, wheel.filename, wheel.sha256, target, store, settings)
         draft = folder / f"{package.name}.zip"
         compose(draft, [Run.open(ready.path)])
         with ZipFile(draft) as archive:
@@ -244,14 +244,14 @@ def prove_all(
     deep: bool,
     rules: Rules = SLIM,
 ) -> list[Verdict]:
-    """Lay out the packages whole and slimmed below `folder`, and prove each, several at a time."""
+    """Lay out the packages both ways below `folder`, and prove each, several at a time."""
     python = runtime_python(uv_binary())
     if python is None:
         sys.exit(f"there is no {target.runtime} on this machine: uv python install {target.minor}")
-    say(f"laying out {len(packages)} packages, whole and slimmed")
+    say(f"laying out {len(packages)} packages as they are, and slimmed and stripped")
     whole, slim = (
-        lay_out(packages, target, store, these, folder / name)
-        for name, these in (("whole", Rules()), ("slim", rules))
+        lay_out(packages, target, store, settings, folder / name)
+        for name, settings in (("whole", Settings()), ("slim", Settings(rules=rules, strip=True)))
     )
 
     def one(name: str) -> Verdict:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+import small
 from factory import make_wheel
+from layerkit.build import Built
 from layerkit.cli import run
-from layerkit.verify import _difference
+from layerkit.engines import Use
+from layerkit.verify import _difference, _differences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +53,7 @@ def test_a_build_is_verified_whether_it_was_new_or_stood_already(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for _ in range(2):
         assert run(["build", str(project), "--verify"]) == 0
-        assert "every zip has the same bytes" in capsys.readouterr().err
+        assert "every file has the same bytes" in capsys.readouterr().err
     assert list(tmp_path.glob("layerkit-verify-*")) == []
 
 
@@ -62,7 +66,7 @@ def test_a_build_that_comes_out_otherwise_fails_with_the_member_that_differs(
     monkeypatch.setattr(recipe, "_INSTALLER", b"somebody else\n")
     assert run(["build", str(project), "--verify"]) == 6
     said = capsys.readouterr().err
-    assert "built a second time it is another zip" in said
+    assert "built a second time it is not the same" in said
     assert "INSTALLER has other content (9 and 14 bytes)" in said
 
 
@@ -81,12 +85,35 @@ def test_the_first_member_that_differs_is_named(
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             for member, content in members.items():
                 archive.writestr(zipfile.ZipInfo(member), content)
-    assert words in (_difference(tmp_path / "1.zip", tmp_path / "2.zip") or "")
-    assert _difference(tmp_path / "1.zip", tmp_path / "1.zip") is None
+    assert words in _difference(tmp_path / "1.zip", tmp_path / "2.zip")
 
 
 def test_the_same_content_stored_otherwise_is_a_difference(tmp_path: Path) -> None:
     for name, method in (("1.zip", zipfile.ZIP_STORED), ("2.zip", zipfile.ZIP_DEFLATED)):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr(zipfile.ZipInfo("a"), b"abc" * 99, compress_type=method)
-    assert "stored otherwise" in (_difference(tmp_path / "1.zip", tmp_path / "2.zip") or "")
+    assert "stored otherwise" in _difference(tmp_path / "1.zip", tmp_path / "2.zip")
+
+
+def test_a_manifest_that_says_something_else_is_a_difference(
+    project: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["build", str(project), "--quiet"]) == 0
+    from layerkit.layer import manifest
+
+    monkeypatch.setattr(manifest.Manifest, "text", lambda _: "{}")
+    assert run(["build", str(project), "--verify"]) == 6
+    said = capsys.readouterr().err
+    assert "py312-twice-1.0.json" in said
+    assert "it has other bytes" in said
+
+
+def test_another_number_of_zips_is_a_difference(tmp_path: Path) -> None:
+    made = small.build(tmp_path / "here")
+    use = Use(asked="auto", used="wheels", reason="nothing is built from source")
+    built = Built(manifest=made.manifest, path=made.output / "m.json", unchanged=False, engine=use)
+    without = replace(built, manifest=replace(made.manifest, layers=()))
+    ((path, found),) = _differences(built, without)
+    assert path == built.path
+    code = f"{small.PREFIX}-api-code.zip"
+    assert found.endswith(f"-web.zip, {code}, and {code} the second time")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,7 @@ from layerkit.output import alone, write_bytes
 from layerkit.preparation import means, prepare_wheels
 from layerkit.session import lock_target, own_package
 from layerkit.slim.table import text as slim_table
+from layerkit.source_date import refuse_garbage
 from layerkit.values import as_json
 
 if TYPE_CHECKING:
@@ -89,8 +91,10 @@ def plan_target(session: Session, target: Target, *, locked: bool = False) -> Pl
 def build_target(session: Session, target: Target, *, locked: bool = False) -> Built:
     """Build the layers of one target, unless an earlier build still stands.
 
-    Raises CheckFailedError before anything is written when a stack is not whole.
+    Raises CheckFailedError before anything is written when a stack is not whole, UsageError for a
+    SOURCE_DATE_EPOCH that is none.
     """
+    refuse_garbage(os.environ)
     project = session.project
     lock = lock_target(session, target, renew=not locked)
     own = own_package(session, target)

@@ -8,10 +8,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from layerkit.build import build_again
-from layerkit.errors import CheckFailedError, StorageError
+from layerkit.errors import CheckFailedError
 from layerkit.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from layerkit.archive import Archive
     from layerkit.build import Built
     from layerkit.session import Session
@@ -24,20 +26,33 @@ _SHARED = ("wheels", "sdists", "built", "interpreters", "opt")
 def verify_target(session: Session, target: Target, built: Built) -> None:
     """Build one target again, with nothing prepared, and compare it with what was built.
 
-    Raises CheckFailedError, which names the first member that differs.
+    Raises CheckFailedError, which names the first file that differs, and the first member of a zip.
     """
     with TemporaryDirectory(prefix="layerkit-verify-") as name:
         store = _fresh(session.store, Path(name, "store"))
         project = replace(session.project, output=Path(name, "layers"))
         again = build_again(replace(session, project=project, store=store), target)
-        for first, second in zip(built.paths(), again.paths(), strict=True):
-            if found := _difference(first, second):
-                raise CheckFailedError(
-                    f"built a second time it is another zip: {found}",
-                    where=str(first),
-                    fix="please report it, with the versions of layerkit and of the package",
-                )
-    session.talk(f"{target.key}: verified: built a second time, every zip has the same bytes")
+        for first, found in _differences(built, again):
+            raise CheckFailedError(
+                f"built a second time it is not the same: {found}",
+                where=str(first),
+                fix="please report it, with the versions of layerkit and of the package",
+            )
+    session.talk(f"{target.key}: verified: built a second time, every file has the same bytes")
+
+
+def _differences(built: Built, again: Built) -> Iterator[tuple[Path, str]]:
+    """Yield the files that differ between two builds, and how: the zips, then what lies beside them."""
+    names, others = built.manifest.files(), again.manifest.files()
+    if names != others:
+        both = (", ".join(some) or "none" for some in (names, others))
+        yield built.path, "its files are {}, and {} the second time".format(*both)
+        return
+    zips = {one.file for one in built.manifest.zips()}
+    for name in (*names, built.path.name):
+        first, second = built.path.parent / name, again.path.parent / name
+        if not _same(first, second):
+            yield first, _difference(first, second) if name in zips else "it has other bytes"
 
 
 def _fresh(store: Store, root: Path) -> Store:
@@ -51,16 +66,17 @@ def _fresh(store: Store, root: Path) -> Store:
     return fresh
 
 
-def _difference(first: Path, second: Path) -> str | None:
-    """Return which member differs first between two zips, None where both have the same bytes."""
-    from layerkit.archive import Archive
+def _same(first: Path, second: Path) -> bool:
+    """Say whether two files have the same bytes. Raises StorageError where one cannot be read."""
     from layerkit.wheel import file_sha256
 
-    try:
-        if file_sha256(first) == file_sha256(second):
-            return None
-    except OSError as error:
-        raise StorageError(f"cannot be read: {error.strerror}", where=str(first)) from error
+    return file_sha256(first) == file_sha256(second)
+
+
+def _difference(first: Path, second: Path) -> str:
+    """Return which member differs first between two zips that are not the same."""
+    from layerkit.archive import Archive
+
     with Archive.open(first) as one, Archive.open(second) as other:
         return _first_member(one, other)
 

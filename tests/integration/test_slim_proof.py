@@ -56,3 +56,4 @@ def test_the_proof_notices_what_is_missed(folder: Path) -> None:
     }
     assert any(sentence.startswith("(line): well ->") for sentence in found["jinja2"])
     assert any(sentence.startswith("jinja2.filters: well ->") for sentence in found["jinja2"])
+    assert "markupsafe: well -> a folder without __init__.py" in found["markupsafe"]

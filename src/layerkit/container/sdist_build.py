@@ -17,6 +17,7 @@ from layerkit.container.engine import full
 from layerkit.container.sdist import BuildSystem, build_system
 from layerkit.container.tarred import Entry
 from layerkit.errors import BuildError, EngineError
+from layerkit.source_date import EPOCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 _USER = 65532
 _OWNER = f"{_USER}:{_USER}"
 # 1980-01-01, the date that every zip of ours carries.
-_EPOCH = "315532800"
 _KILLED = 137
 _DISK_FULL = "No space left on device"
 _UNPACK = "import shutil, sys; shutil.unpack_archive(sys.argv[1], sys.argv[2])"
@@ -247,7 +247,7 @@ def _environment(home: str, image: Sequence[str]) -> Mapping[str, str]:
         "HOME": home,
         "PATH": f"{home}/env/bin:{path}",
         "VIRTUAL_ENV": f"{home}/env",
-        "SOURCE_DATE_EPOCH": _EPOCH,
+        "SOURCE_DATE_EPOCH": EPOCH,
         "PYTHONHASHSEED": "0",
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerkit.errors import BuildError
+from layerkit.source_date import EPOCH
 from layerkit.target import facts, present_libraries
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _graft(request: dict[str, Any], name: str) -> dict[str, Any]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
-        env={**environment, "SOURCE_DATE_EPOCH": "315532800"},
+        env={**environment, "SOURCE_DATE_EPOCH": EPOCH},
     )
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()

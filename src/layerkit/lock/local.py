@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,13 @@ from layerkit.errors import BuildError, WheelError
 from layerkit.lock.uv import uv_binary
 from layerkit.output import write_bytes
 from layerkit.redaction import redact
+from layerkit.source_date import EPOCH
 
 if TYPE_CHECKING:
     from layerkit.store import Store
     from layerkit.target import Target
 
 _LAST_LINES = 25
-# 1980-01-01, the date every zip of ours carries: backends that honour it give the same wheel twice.
-_EPOCH = "315532800"
 
 
 def build_wheel(folder: Path, content: str, store: Store, kept: Path, *, offline: bool = False) -> Path:
@@ -50,13 +50,27 @@ def _build(folder: Path, key: str, store: Store, *, offline: bool) -> tuple[str,
         wheels = sorted(Path(name).glob("*.whl"))
         if len(wheels) != 1:
             raise BuildError(f"the build left {len(wheels)} wheels instead of one", where=str(folder))
-        content = wheels[0].read_bytes()
+        content = _canonical(wheels[0])
         digest = hashlib.sha256(content).hexdigest()
         with store.publish("wheels", digest, ".whl") as temporary:
             temporary.write_bytes(content)
         with store.publish("built", key, ".txt") as temporary:
             temporary.write_text(f"{wheels[0].name}\n{digest}", encoding="utf-8")
         return wheels[0].name, digest
+
+
+def _canonical(wheel: Path) -> bytes:
+    """Return the wheel packed as layerkit packs: the same bytes whatever zlib the backend's Python has."""
+    from layerkit.archive import Archive, Piece, write_zip
+
+    path = wheel.with_suffix(".zip")
+    with Archive.open(wheel, name=wheel.name) as archive:
+        pieces = [
+            Piece(name=member.name, data=partial(archive.read, member), executable=member.executable)
+            for member in archive.members
+        ]
+        write_zip(path, pieces)
+    return path.read_bytes()
 
 
 def _place(wheel: Path, named: Path) -> Path:
@@ -80,7 +94,7 @@ def _run(folder: Path, output: Path, *, offline: bool) -> None:
         sys.executable,
     ]
     command += ["--out-dir", str(output), *(["--offline"] if offline else []), str(folder)]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": _EPOCH, "UV_PYTHON_DOWNLOADS": "never"}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "UV_PYTHON_DOWNLOADS": "never"}
     done = subprocess.run(  # noqa: S603
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
