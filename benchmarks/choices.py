@@ -99,7 +99,7 @@ def anew(kept: list[tuple[bytes, int]], level: int) -> str:
         size = len(deflate.deflate_compress(content, level))
         tried.append((len(content), packed, size, time.process_time() - start))
     total = sum(packed for _, packed, _, _ in tried)
-    for least in (0, 16 << 10, TRIED, 256 << 10):
+    for least in (0, 64 << 10, TRIED):
         some = [one for one in tried if one[0] >= least]
         won = [
             sum(old - new for _, old, new, _ in some if new <= old * (1 - share))

@@ -272,7 +272,7 @@ def test_what_its_author_did_not_compress_is_compressed_where_that_is_worth_it(
 
 
 def test_what_its_author_compressed_badly_is_compressed_anew(tmp_path: Path, store: Store) -> None:
-    text = "".join(f"line {n}\n" for n in range(20_000))
+    text = "".join(f"line {n}\n" for n in range(100_000))
     built = make_wheel(tmp_path, files={"a.txt": text, "b.txt": text[:1000]}, level=1)
     with layer(tmp_path, made(built, store)) as ours, zipfile.ZipFile(built.path) as theirs:
         assert ours.read(f"{SITE}/a.txt").decode() == text

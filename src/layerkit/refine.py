@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 WHOLE = 32 << 20
 # What it takes for an unchanged file to be compressed anew: the bytes it has, unless it came uncompressed,
 # and the part of its stream that it loses. docs/prepared-wheels.md has the figures of other limits.
-TRIED = 64 << 10
+TRIED = 1 << 20
 SHARE = 0.01
 _BATCH = 512 << 10
 _LIBRARIES = ".libs"

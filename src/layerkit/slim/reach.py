@@ -87,7 +87,8 @@ def _words(modules: Iterable[str], inhabited: Collection[str]) -> re.Pattern[byt
     for path in modules:
         gone = next((folder for folder in _above(path.rpartition("/")[0]) if folder not in peopled), path)
         names.add(gone.rpartition("/")[2].partition(".")[0])
-    return re.compile(rb"\b(?:%b)\b" % "|".join(map(re.escape, sorted(names))).encode())
+    # A \b in front would hide from the search what the names begin with, and make it ten times as slow.
+    return re.compile(rb"(?:%b)\b" % "|".join(map(re.escape, sorted(names))).encode())
 
 
 def _above(folder: str) -> Iterator[str]:
