@@ -39,8 +39,8 @@ class Served:
     ref: WheelRef
     folder: Path
 
-    def open(self, room: int) -> RemoteWheel:
-        return open_remote(self.ref, Credentials.load(environment=dict(os.environ)), self.folder, room)
+    def open(self, room: int, most: int | None = None) -> RemoteWheel:
+        return open_remote(self.ref, Credentials.load(environment=dict(os.environ)), self.folder, room, most)
 
     def spans(self) -> list[str]:
         return [one.headers.get("range", "") for one in self.server.requests if one.method == "GET"]
@@ -155,11 +155,17 @@ def test_without_ranges_a_wheel_has_to_fit(served: Served) -> None:
     assert len(served.spans()) == 1
     with pytest.raises(StorageError, match="its server gives no ranges"):
         served.open(4 * MIB)
+    wheel = served.open(4 * MIB, 20 * MIB)
+    assert wheel.kept == wheel.size
+    wheel.close()
 
 
 def test_small_files_have_to_fit(served: Served) -> None:
     with pytest.raises(StorageError, match="more than there is room for"):
         served.open(1000)
+    wheel = served.open(1000, 2 * MIB)
+    assert 1000 < wheel.kept < 2 * MIB
+    wheel.close()
 
 
 def test_what_is_no_wheel(served: Served) -> None:

@@ -140,20 +140,25 @@ class RemoteWheel:
         self._asking.close()
 
 
-def open_remote(ref: Downloadable, credentials: Credentials, folder: Path, room: int) -> RemoteWheel:
+def open_remote(
+    ref: Downloadable, credentials: Credentials, folder: Path, room: int, most: int | None = None
+) -> RemoteWheel:
     """Open a wheel on a server; its hash is proved. What is kept of it lies in `folder`, without a name.
 
-    Raises NetworkError where it cannot be had, WheelError where it is another file, StorageError where even
-    its small files are more than `room` bytes.
+    That is `room` bytes, more only where its small files, or a server that gives no ranges, ask for it, and
+    never above `most`. Raises NetworkError where it cannot be had, WheelError where it is another file,
+    StorageError where there is too little room.
     """
+    most = max(room, most or 0)
     asking = Asking(ref, credentials)
     fd = _nameless(folder)
     try:
-        size, whole = _look(asking, fd, room)
+        size, whole = _look(asking, fd, most)
         holes: list[_Hole] = []
         if not whole:
             if size > room:
-                holes = _holes(RemoteWheel(asking, fd, size, [_Hole(0, max(0, size - _TAIL))]), size - room)
+                tail = RemoteWheel(asking, fd, size, [_Hole(0, max(0, size - _TAIL))])
+                holes = _holes(tail, size - room, most - room)
             _pass_by(asking, fd, size, holes)
         return RemoteWheel(asking, fd, size, holes)
     except BaseException:
@@ -194,8 +199,11 @@ def _look(asking: Asking, fd: int, room: int) -> tuple[int, bool]:
     return asking.answered(lambda: asking.get(f"bytes=-{_TAIL}", whole=True), read)
 
 
-def _holes(tail: RemoteWheel, excess: int) -> list[_Hole]:
-    """Return what shall not stay on disk: bodies of files, the largest first, until `excess` is saved."""
+def _holes(tail: RemoteWheel, excess: int, spare: int) -> list[_Hole]:
+    """Return what shall not stay on disk: bodies of files, the largest first, until `excess` is saved.
+
+    Raises StorageError where more than `spare` bytes of these would have to stay.
+    """
     try:
         reader = io.BufferedReader(_Seekable(tail), _CHUNK)
         members = zipfile.ZipFile(reader).infolist()
@@ -208,8 +216,8 @@ def _holes(tail: RemoteWheel, excess: int) -> list[_Hole]:
         start, stop = member.header_offset + _HEAD, member.header_offset + member.compress_size
         holes.append(_Hole(start, min(stop, tail.size)))
         excess -= holes[-1].stop - holes[-1].start
-    if excess > 0:
-        what = f"its small files alone have {excess:,} bytes more than there is room for"
+    if excess > spare:
+        what = f"its small files alone have {excess - spare:,} bytes more than there is room for"
         raise StorageError(what, where=tail.name, fix="give the function more ephemeral storage")
     return sorted(holes, key=lambda hole: hole.start)
 
