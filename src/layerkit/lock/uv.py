@@ -203,11 +203,15 @@ class Uv:
 
 def uv_binary() -> str:
     """Return the path of uv's program, which came with layerkit."""
-    from uv import find_uv_bin
+    import uv
 
     try:
-        return str(find_uv_bin())
+        return str(uv.find_uv_bin())
     except FileNotFoundError as error:
+        # In a layer, programs lie beside the folders of modules: /opt/bin, /opt/python/...
+        for folder in list(Path(uv.__file__).parents)[2:6]:
+            if os.access(folder / "bin" / "uv", os.X_OK):
+                return str(folder / "bin" / "uv")
         raise StorageError(
             "uv, which layerkit depends on, is not there", fix="install layerkit again"
         ) from error
