@@ -46,7 +46,7 @@ _OPERATIONS = (
     ("GET", r"/2015-03-31/functions/[^/]+/configuration", "GetFunctionConfiguration"),
     ("PUT", r"/2015-03-31/functions/[^/]+/configuration", "UpdateFunctionConfiguration"),
     ("GET", r"/2015-03-31/functions/[^/]+", "GetFunction"),
-    ("GET", r"/zips/.+", "Download"),
+    ("GET", r"/_zips/.+", "Download"),
     ("POST", r"/", "Query"),  # sts
     ("HEAD", r"/[^/]+/.+", "HeadObject"),
     ("PUT", r"/[^/]+/.+", "PutObject"),
@@ -104,7 +104,7 @@ class Cloud:
         self.requests: list[Asked] = []
         self.busy: dict[str, int] = {}  # function -> how many looks at it still find an update in progress
         self.broken: dict[str, str] = {}  # function -> why its last update failed
-        self.zips: dict[str, bytes] = {}  # what the front gives at /zips/NAME
+        self.zips: dict[str, bytes] = {}  # what the front gives at /_zips/NAME
         self.heard: Callable[[Any], object] = lambda _document: None  # every JSON that is sent to Lambda
         self._faults: dict[str, list[Fault]] = defaultdict(list)
         self._lock = threading.Lock()
@@ -336,10 +336,10 @@ class _Handler(BaseHTTPRequestHandler):
         if operation in _LISTS:
             document = self._page(_LISTS[operation], document)
         if operation == "GetLayerVersion":
-            document["Content"]["Location"] = f"{self.cloud.url}/zips/layer/{document['LayerVersionArn']}"
+            document["Content"]["Location"] = f"{self.cloud.url}/_zips/layer/{document['LayerVersionArn']}"
         if operation == "GetFunction":
             name = document["Configuration"]["FunctionName"]
-            document["Code"] = {"RepositoryType": "S3", "Location": f"{self.cloud.url}/zips/function/{name}"}
+            document["Code"] = {"RepositoryType": "S3", "Location": f"{self.cloud.url}/_zips/function/{name}"}
         if operation == "GetFunctionConfiguration" and self.cloud.in_progress(document["FunctionName"]):
             document["LastUpdateStatus"] = "InProgress"
         if operation == "GetFunctionConfiguration" and (
@@ -360,7 +360,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _download(self, path: str) -> None:
         """Give a zip, or the part of it that is asked for."""
-        name = unquote(path.removeprefix("/zips/"))
+        name = unquote(path.removeprefix("/_zips/"))
         content = self.cloud.zips.get(name)
         if content is None:
             self._answer(404, {}, b"")

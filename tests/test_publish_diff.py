@@ -135,7 +135,7 @@ def test_a_published_version_is_downloaded(shop: Shop, cloud: Cloud, capsys: Cap
     cloud.zips.clear()
     code, _, err = differ(capsys, arn, arn)
     assert code == 12
-    assert "/zips/" not in err  # the address is signed, and nobody's business
+    assert "/_zips/" not in err  # the address is signed, and nobody's business
 
 
 def test_what_cannot_be_compared(shop: Shop, tmp_path: Path, capsys: Capture) -> None:
