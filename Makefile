@@ -13,6 +13,9 @@ export PYTHON
 # What `make layers` builds for; empty: the runtimes that lambda/pyproject.toml names.
 RUNTIMES ?=
 
+# The function that makes layers is a project of its own, with a name and a runtime of its own.
+PLAIN := env -u LIB_NAME -u LIB_VERSION -u LIB_PREFIX -u LIB_PACKAGE
+
 SCRIPTS := layer_builds.sh layer_create_zip.sh tools/venv.sh tools/engine.sh .ci/run
 
 help: ## list these commands
@@ -20,6 +23,7 @@ help: ## list these commands
 
 layers: venv ## build the layers of the functions in lambda/ (RUNTIMES="py312 py314" or RUNTIMES=all for others)
 	@./layer_builds.sh $(RUNTIMES)
+	@[ -n "$${PROJECT:-}" ] || $(PLAIN) ./layer_builds.sh --project lambda/add_module
 
 test: venv-dev ## run the tests (PYTEST="-k word" for some of them)
 	@.venv/bin/python -m pytest $(PYTEST)

@@ -71,6 +71,26 @@ def open_places(accounts: Accounts) -> tuple[Place, ...]:
     return tuple(found.values())
 
 
+def function_place(arn: str, region: str) -> Place:
+    """Return the account and region that a Lambda function runs in, from its own ARN and environment.
+
+    Its credentials are the role's, and nobody has to be asked whose they are.
+    """
+    import boto3
+
+    account = (arn.split(":") + [""] * 5)[4] or "this account"
+    clients = boto3.session.Session()
+    return Place(
+        account=account,
+        region=region,
+        profile=None,
+        role=None,
+        functions=clients.client("lambda", region, config=_config()),
+        open_objects=cache(partial(clients.client, "s3", region, config=_config(uploads=True))),
+        calls=Calls(where=f"{account} {region}"),
+    )
+
+
 def _places(profile: str | None, role: str | None, accounts: Accounts) -> Iterator[Place]:
     """Yield the places of one identity."""
     import boto3
