@@ -118,7 +118,8 @@ def run_layerkit(
     umask: int = -1,
 ) -> Any:
     """Run layerkit from the files under test by `python` and return the JSON that it prints."""
-    environment = {**environment, "PYTHONPATH": str(SOURCES), "PYTHONDONTWRITEBYTECODE": "1"}
+    path = os.pathsep.join(filter(None, [str(SOURCES), environment.get("PYTHONPATH")]))
+    environment = {**environment, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [python, "-c", COMMAND, *arguments, "--json"]
     return json.loads(run(command, environment, cwd, umask))
 

@@ -7,11 +7,12 @@ threads run, and compilers are processes of their own.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
+
+from layerkit.cores import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +32,7 @@ class Workshop:
     def __init__(self, start: Callable[[], Compiler] | None = None, *, threads: int | None = None) -> None:
         """Keep how a compiler is started; none is before something is to be compiled."""
         self._start = start
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or cores()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="layerkit")
         self._idle: SimpleQueue[Compiler] = SimpleQueue()
         self._running = ExitStack()

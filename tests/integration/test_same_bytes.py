@@ -1,15 +1,18 @@
-"""The same project gives the same bytes: whoever builds it, where, when, and with which Python.
+"""The same project gives the same bytes: whoever builds it, where, when, on what, and with which Python.
 
-Each build starts from an empty store and without a lock, so that nothing of an earlier one can help.
+Each build starts from an empty store and without a lock, so that nothing of an earlier one can help. Packages
+are slimmed, stripped, compiled and compressed anew, as for any project; the first test sees to that.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +22,6 @@ from real import REPOSITORY, Workshop, interpreter, run, run_layerkit, write_pro
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 pytestmark = pytest.mark.integration
 
@@ -30,6 +32,42 @@ LAYERS = {
     "web": ["httpx==0.28.1", "markupsafe==3.0.2"],
 }
 CODE = {"app.py": "import yaml\n", "empty/__init__.py": "", "data/é.txt": "é\n"}
+
+# Python runs this at its start. Folders list what they hold in an order of their own, which the seed decides;
+# there are as many cores as said; and threads take turns a thousand times as often.
+JITTER = """
+import os, sys, zlib
+cores, seed = int(os.environ["JITTER_CORES"]), os.environ["JITTER_SEED"]
+if hasattr(os, "sched_setaffinity") and cores == 1:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+os.cpu_count = lambda: cores
+os.sched_getaffinity = lambda pid: set(range(cores))
+def shuffled(names, of=str):
+    return sorted(names, key=lambda name: zlib.crc32((seed + of(name)).encode("utf-8", "surrogateescape")))
+listdir, scandir = os.listdir, os.scandir
+class Scan:
+    def __init__(self, path="."):
+        with scandir(path) as found:
+            self.left = iter(shuffled(found, lambda entry: os.fsdecode(entry.name)))
+    def __enter__(self): return self
+    def __exit__(self, *_): pass
+    def __iter__(self): return self
+    def __next__(self): return next(self.left)
+    def close(self): pass
+class List:  # and no function: the pathlib of 3.10 would make a method of it
+    def __call__(self, path="."): return shuffled(listdir(path), os.fsdecode)
+os.listdir, os.scandir = List(), Scan
+sys.setswitchinterval(5e-6)
+"""
+
+
+def jitter(folder: Path, *, seed: str, cores: int) -> dict[str, str]:
+    """Return the variables that make any Python list folders in an order of the seed, on so many cores."""
+    hook = folder / "jitter" / "sitecustomize.py"
+    hook.parent.mkdir(parents=True)
+    hook.write_text(JITTER)
+    variables = {"PYTHONHASHSEED": seed, "JITTER_SEED": seed, "JITTER_CORES": str(cores)}
+    return {**variables, "PYTHONPATH": str(hook.parent)}
 
 
 def build(
@@ -71,6 +109,20 @@ def first(workshop: Workshop) -> tuple[Path, dict[str, str]]:
     return folder, built
 
 
+def test_packages_were_slimmed_stripped_and_compiled(first: tuple[Path, dict[str, str]]) -> None:
+    (path,) = first[0].glob("dist/layers/*/*.json")
+    manifest = json.loads(path.read_bytes())
+    effects = [
+        effect
+        for layer in manifest["layers"]
+        for package in layer["packages"]
+        for effect in package["effects"]
+    ]
+    rules = {effect["rule"] for effect in effects}
+    assert {"type-stubs", "sources", "strip", "bytecode"} <= rules
+    assert manifest["preparing"]["interpreter"].startswith("3.12.")
+
+
 def test_another_environment_gives_the_same_bytes(
     first: tuple[Path, dict[str, str]], workshop: Workshop
 ) -> None:
@@ -80,12 +132,12 @@ def test_another_environment_gives_the_same_bytes(
     environment = {
         **workshop.environment,
         "TZ": "Pacific/Kiritimati",
-        "PYTHONHASHSEED": "12345",
         "LC_ALL": "C",
         "TMPDIR": str(temporary),
         "HOME": str(elsewhere),
         "UV_CACHE_DIR": str(elsewhere / "uv"),
         "COLUMNS": "40",
+        **jitter(elsewhere, seed="12345", cores=1),
     }
     again = build(elsewhere / "my project", environment, umask=0o077, reverse=True)
     assert again == first[1]
@@ -99,15 +151,30 @@ def test_another_python_gives_the_same_bytes(
     host = interpreter(minor)
     if host is None:
         pytest.skip(f"there is no Python {minor} on this machine")
-    if tuple(map(int, minor.split("."))) == sys.version_info[:2]:
-        pytest.skip("the first build was made by this one")
     folder = workshop.folder / f"by-{minor}"
     environment = dict(workshop.environment)
-    run(["uv", "venv", "--quiet", "--no-project", "--python", host, folder / "venv"], environment)
-    python = folder / "venv" / "bin" / "python"
-    needs = REPOSITORY / "pyproject.toml"
-    run(["uv", "pip", "install", "--quiet", "--python", python, "--requirement", needs], environment)
-    assert build(folder / "project", environment, python) == first[1]
+    python = Path(sys.executable)
+    if tuple(map(int, minor.split("."))) != sys.version_info[:2]:
+        run(["uv", "venv", "--quiet", "--no-project", "--python", host, folder / "venv"], environment)
+        python = folder / "venv" / "bin" / "python"
+        needs = REPOSITORY / "pyproject.toml"
+        run(["uv", "pip", "install", "--quiet", "--python", python, "--requirement", needs], environment)
+    environment |= {"TZ": "America/St_Johns", **jitter(folder, seed=minor.replace(".", ""), cores=7)}
+    assert build(folder / "project", environment, python, umask=0o002) == first[1]
+
+
+def test_the_jitter_shakes(workshop: Workshop, tmp_path: Path) -> None:
+    for name in "abcdef":
+        (tmp_path / name).touch()
+    code = "import os; print(os.cpu_count(), *os.listdir(), *(one.name for one in os.scandir()), hash('a'))"
+    said = set()
+    for seed in ("1", "2", "3"):
+        environment = {**workshop.environment, **jitter(workshop.folder / f"seed-{seed}", seed=seed, cores=5)}
+        found = run([sys.executable, "-c", code], environment, tmp_path)
+        assert sorted(found.split()[1:-1]) == sorted("aabbccddeeff")
+        said.add(found)
+    assert len(said) == 3
+    assert {line[0] for line in said} == {"5"}
 
 
 @pytest.mark.parametrize(

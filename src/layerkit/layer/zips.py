@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from layerkit.archive import Run, compose
+from layerkit.cores import cores
 from layerkit.layer.collisions import decide
 from layerkit.output import draft, remove, sweep
 
@@ -120,7 +120,7 @@ def _write_all(jobs: Sequence[_Job]) -> list[BuiltLayer]:
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
             errors.append(error)
 
-    threads = [Thread(target=work) for _ in range(min(len(jobs), os.cpu_count() or 1) - 1)]
+    threads = [Thread(target=work) for _ in range(min(len(jobs), cores()) - 1)]
     for thread in threads:
         thread.start()
     work()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from layerkit.cores import cores
 from layerkit.overlimit.codec import FRAME, compressor
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def write_frames(path: Path, archive: Archive, members: Iterable[Member], codec:
 
 def _in_order(stretches: Iterable[bytes], codec: Codec) -> Iterator[bytes]:
     """Yield the frames of the stretches, made on all processors."""
-    compress, processors = compressor(codec), os.cpu_count() or 1
+    compress, processors = compressor(codec), cores()
     waiting: deque[Future[bytes]] = deque()
     with ThreadPoolExecutor(max_workers=processors) as pool:
         for stretch in stretches:

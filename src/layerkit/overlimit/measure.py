@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from layerkit.archive import Archive, Run
+from layerkit.cores import cores
 from layerkit.overlimit import places
 from layerkit.values import UnfitError, as_json, from_json
 
@@ -61,7 +62,7 @@ def measured(wheels: Collection[PreparedWheel], store: Store) -> str:
     """Return what unpacking these wheels at a start took here, now or when they were new: a sentence."""
     if any(wheel.remote for wheel in wheels):
         return "what unpacking takes was not measured: frames lie in S3"
-    said = json.dumps([sorted(wheel.key for wheel in wheels), os.cpu_count()])
+    said = json.dumps([sorted(wheel.key for wheel in wheels), cores()])
     key = hashlib.sha256(said.encode()).hexdigest()
     if path := store.find(_KIND, key, _SUFFIX):
         try:
@@ -99,7 +100,7 @@ def _measure(wheels: Iterable[PreparedWheel]) -> Start:
         said = done.stderr.strip().splitlines() or ["it ended without a word"]
         raise OSError(next((line for line in said if line.startswith("layerkit:")), said[-1]))
     milliseconds, peak = map(int, done.stdout.split())
-    return Start(milliseconds=milliseconds, processors=os.cpu_count() or 1, peak=peak)
+    return Start(milliseconds=milliseconds, processors=cores(), peak=peak)
 
 
 def _lay_frames(wheel: PreparedWheel, site: Path) -> None:
