@@ -171,9 +171,14 @@ def _note(project: Project, stack: str, size: int, moved: Wheels, packages: Coll
     return (
         f"{stack}: {size:,} bytes unzipped are {size - most_unzipped():,} more than Lambda takes:"
         f" {unpacked:,} bytes of {', '.join(names)} are unpacked to /tmp when {when};"
-        f" give it {_megabytes(unpacked * _FILE_SYSTEM, 0)} MB of ephemeral storage,"
+        f" give it {ephemeral_storage(unpacked)} MB of ephemeral storage,"
         f" and {_megabytes(unpacked, _PYTHON)} MB of memory to keep them in memory"
     )
+
+
+def ephemeral_storage(unpacked: int) -> int:
+    """Return the MB of /tmp that a function needs for so many bytes that are unpacked."""
+    return _megabytes(unpacked * _FILE_SYSTEM, 0)
 
 
 def _megabytes(size: float, more: int) -> int:

@@ -22,6 +22,7 @@ from layerkit.errors import LimitExceededError
 from layerkit.lock.decoder import built_in, decoder
 from layerkit.overlimit import places
 from layerkit.overlimit.choice import File, Need, choose
+from layerkit.overlimit.fit import ephemeral_storage
 from layerkit.overlimit.frames import write_frames
 from layerkit.overlimit.framing import SUFFIX, index_of, programs
 from layerkit.overlimit.loader_wheel import loader
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 # measured is taken for a little more.
 _LIKELY, _SAFE, _MORE = 0.75, 0.9, 1.03
 _SPARE = 2 << 20  # bytes for indexes
+_CODE = 8 << 20  # bytes left for the code of functions, where that can be had
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,11 @@ class Bundle:
     opened: tuple[Opened, ...]
     unpacked: int
     remote: tuple[str, ...]
+
+    @property
+    def megabytes(self) -> int:
+        """Return the ephemeral storage that a function with the layer needs, as Lambda counts it."""
+        return ephemeral_storage(self.unpacked)
 
 
 class Bundler:
@@ -86,8 +93,8 @@ class Bundler:
             # What the first try took of what deflate takes is known to the second.
             better = _SAFE if sender else min(_SAFE, self._took * _MORE) if self._took else _LIKELY
             choice = self._choice(opened, before, better, remote=sender is not None)
-            over = choice.over.get("layer", 0)
-            if not over:
+            over = choice.over.get("layer", 0) - _CODE
+            if over <= 0:
                 every = self._try(before, choice, codec, sender)
                 over = sum(one.unzipped for one in every.values()) - most_unzipped()
                 if over <= 0:
@@ -102,7 +109,7 @@ class Bundler:
         self, opened: Sequence[Opened], every: Mapping[str, Opened], better: float, *, remote: bool
     ) -> Choice:
         """Return which files go into frames, if these take `better` of what they take now."""
-        total = sum(one.unzipped for one in every.values()) + _SPARE
+        total = sum(one.unzipped for one in every.values()) + _SPARE + _CODE
         need = Need(packages=frozenset(one.package.name for one in opened), unzipped=total)
         files = {one.package.name: list(self._files(one, better)) for one in opened}
         return choose({"layer": need}, files, most_unzipped(), remote=remote)
@@ -132,7 +139,7 @@ class Bundler:
             except NotFoundError:
                 name = None
         tools.append(loader(self._project.over_limit, name, target, LAYOUT, self._store))
-        return [self._wheels.ready(self._wheels.open(one)) for one in tools], codec
+        return [self._wheels.open(one) for one in tools], codec
 
     def _files(self, opened: Opened, better: float) -> list[File]:
         """Return the files that may go into frames."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from add_module.failures import NotFoundError
@@ -14,16 +15,17 @@ from layerkit.project import LayerSpec, OverLimit, Project
 from layerkit.project.requirement import Requirement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from add_module.event import Request
     from layerkit.lock import LockedPackage
-    from layerkit.metadata import Dependency
+    from layerkit.lock.uv import Candidate
     from layerkit.project import SdkRule
     from layerkit.store import Store
 
 ALONE = ("--no-deps",)
+# In the place of whatever is required of the SDK: nothing, as the marker is never true.
+_NO_SDK = tuple(f"{name} ; python_version < '1'" for name in SDK_CORE)
 
 
 def project_of(request: Request, folder: Path, remote: str | None) -> Project:
@@ -51,14 +53,8 @@ def choose(request: Request, project: Project, store: Store) -> tuple[LockedPack
     Raises NotFoundError where there is no such package, no such version, or no wheel that fits.
     """
     uv = Uv(request.target, store, project.root)
-    names = frozenset(request.names)
     try:
-        if request.dependencies:
-            asked = Question(requirements=request.requirements)
-            sdk: SdkRule = "bundle" if names & set(SDK_CORE) else "auto"
-            candidates = choose_versions(uv, asked, {}, names, sdk).candidates
-        else:
-            candidates = uv.resolve(Question(requirements=request.requirements, arguments=ALONE))
+        candidates = _with_dependencies(request, uv) if request.dependencies else _alone(request, uv)
         packages = [pick(one, request.target) for one in candidates]
     except UnsatisfiableError as error:
         raise NotFoundError(str(explain(error, uv, project))) from error
@@ -66,6 +62,25 @@ def choose(request: Request, project: Project, store: Store) -> tuple[LockedPack
         raise NotFoundError(str(error)) from error
     order = {name: place for place, name in enumerate(request.names)}
     return tuple(sorted(packages, key=lambda one: (order.get(one.name, len(order)), one.name)))
+
+
+def _alone(request: Request, uv: Uv) -> tuple[Candidate, ...]:
+    """Return what was asked for and nothing that it needs."""
+    return uv.resolve(Question(requirements=request.requirements, arguments=ALONE))
+
+
+def _with_dependencies(request: Request, uv: Uv) -> tuple[Candidate, ...]:
+    """Return all that is needed, less what the runtime brings: the SDK, and what nothing else needs.
+
+    Where the runtime's SDK does not fit, or somebody asks for one, the whole set comes along.
+    """
+    asked, names = Question(requirements=request.requirements), frozenset(request.names)
+    sdk: SdkRule = "bundle" if names & set(SDK_CORE) else "auto"
+    found = choose_versions(uv, asked, {}, names, sdk)
+    if found.sdk.mode != "runtime":
+        return found.candidates
+    versions = tuple(f"{one.name}=={one.version}" for one in found.candidates)
+    return uv.resolve(replace(asked, constraints=versions, overrides=_NO_SDK))
 
 
 def choose_one(name: str, project: Project, request: Request, store: Store) -> LockedPackage:
@@ -76,18 +91,3 @@ def choose_one(name: str, project: Project, request: Request, store: Store) -> L
         return pick(found, request.target)
     except ResolutionError as error:
         raise NotFoundError(str(error)) from error
-
-
-def needed(names: Iterable[str], requires: Mapping[str, Iterable[Dependency]]) -> frozenset[str]:
-    """Return what a layer has to hold for `names`: all they need but the SDK, which the runtime brings.
-
-    What only the SDK needs comes with it. Who asks for the SDK itself, gets it.
-    """
-    found, waiting = set[str](), list(names)
-    brought = set() if set(waiting) & set(SDK_CORE) else set(SDK_CORE)
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name not in brought and name in requires:
-            found.add(name)
-            waiting += [need.name for need in requires[name]]
-    return frozenset(found)

@@ -38,6 +38,9 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         return _failed(error.code, error.kind, str(error))
     except LayerkitError as error:
         return _failed(FailedError.code, FailedError.kind, str(error))
+    except Exception as error:
+        logger.exception("this should not happen")
+        return _failed(FailedError.code, FailedError.kind, f"{type(error).__name__}: {error}")
     return {"StatusCode": 200, **made}
 
 

@@ -7,11 +7,11 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from add_module.bundling import Bundle, Bundler
-from add_module.choosing import choose, needed, project_of
+from add_module.bundling import Bundler
+from add_module.choosing import choose, project_of
 from add_module.event import default_name
 from add_module.failures import FailedError
 from add_module.wheels import LAYOUT, Wheels, packed, together
@@ -34,16 +34,15 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import LayerVersionContentInputTypeDef as Content
 
     from add_module.event import Request
-    from add_module.wheels import Opened
     from layerkit.archive import Composed, Piece
     from layerkit.lock import LockedPackage
+    from layerkit.project import Project
     from layerkit.publish.versions import Version
 
 # What a file takes in a zip beside its stream: two headers, and its name in both.
 _HEADERS = 76
-_MIB = 1 << 20
-_STEP, _LEAST = 64, 512  # MB of ephemeral storage: what is rounded up to, and what every function has
-_KEY = re.compile(r"key:([0-9a-f]{32})")
+_KEY = re.compile(r"^key:([0-9a-f]{32}) unzipped:")
+_SIZE = re.compile(r"(unzipped|tmp):(\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +74,11 @@ def make(request: Request, folder: Path, stack: ExitStack, arn: str) -> dict[str
     project = project_of(request, folder, bucket.address if bucket else None)
     packages = choose(request, project, store)
     name = request.layer or default_name(request, packages[0].version)
-    key, newest = _key(request, packages), newest_version(place, name)
+    key, newest = _key(request, project, packages), newest_version(place, name)
     if newest is not None and (said := _KEY.search(newest.description)) and said[1] == key:
         return _reply(name, newest, packages, new=False)
     wheels = Wheels(store, request.target, folder, stack)
-    opened = _opened(request, packages, wheels)
+    opened = [wheels.open(one) for one in packages]
     bundle = None
     if sum(one.unzipped for one in opened) > most_unzipped():
         bundler = Bundler(request, project, store, wheels, folder, stack)
@@ -87,27 +86,20 @@ def make(request: Request, folder: Path, stack: ExitStack, arn: str) -> dict[str
         opened = list(bundle.opened)
     pieces = together(opened)
     written, content = _written(pieces, place, bucket, folder, key)
-    zip_ = _layer_zip(request, name, opened, written, folder, key)
+    size = f"unzipped:{written.unzipped}" + (f" tmp:{bundle.megabytes}" if bundle else "")
+    description = _description(f"key:{key} {size}", packages)
+    zip_ = _layer_zip(request, name, written, folder, description, licences(one.licence for one in opened))
     same = newest is not None and newest.code_sha256 == zip_.code_sha256
     made = publish(place, zip_, content=content, looked=Look(newest=newest, same=same))
-    shipped = [one.package for one in opened]
-    return _reply(name, made.version, shipped, new=made.new, unzipped=written.unzipped, bundle=bundle)
+    reply = _reply(name, replace(made.version, description=description), packages, new=made.new)
+    return {**reply, "Frames": list(bundle.remote)} if bundle else reply
 
 
-def _key(request: Request, packages: Sequence[LockedPackage]) -> str:
+def _key(request: Request, project: Project, packages: Sequence[LockedPackage]) -> str:
     """Return the digest of all that decides the layer's content."""
     chosen = [(one.name, one.version, one.wheel.sha256) for one in packages]
-    decides = [__version__, RECIPE, LAYOUT, request.target.key, request.dependencies, request.names, chosen]
+    decides = [__version__, RECIPE, LAYOUT, request.target.key, project.over_limit.remote, chosen]
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:32]
-
-
-def _opened(request: Request, packages: Sequence[LockedPackage], wheels: Wheels) -> list[Opened]:
-    """Return the wheels that the layer holds, read and checked."""
-    opened = [wheels.open(one) for one in packages]
-    if request.dependencies:
-        wanted = needed(request.names, {one.package.name: one.requires for one in opened})
-        opened = [one for one in opened if one.package.name in wanted]
-    return [wheels.ready(one) for one in opened]
 
 
 def _sender(place: Place, bucket: _Bucket | None) -> Any:
@@ -135,9 +127,9 @@ def _written(
 
 
 def _layer_zip(
-    request: Request, name: str, opened: Sequence[Opened], written: Composed, folder: Path, key: str
+    request: Request, name: str, written: Composed, folder: Path, description: str, licence: str
 ) -> LayerZip:
-    """Return what Lambda is told of the layer: what is in it, with the wheels' digests, and its size."""
+    """Return what Lambda is told of the layer."""
     digest = base64.b64encode(bytes.fromhex(written.sha256)).decode()
     return LayerZip(
         name=name,
@@ -149,14 +141,13 @@ def _layer_zip(
         unzipped=written.unzipped,
         runtimes=(request.target.runtime,),
         architectures=(request.target.arch,),
-        description=_description([one.package for one in opened], written.unzipped, key),
-        licence=licences(one.licence for one in opened),
+        description=description,
+        licence=licence,
     )
 
 
-def _description(packages: Sequence[LockedPackage], unzipped: int, key: str) -> str:
+def _description(text: str, packages: Sequence[LockedPackage]) -> str:
     """Return the description: the module's wheel with its digest, as many others as there is room for."""
-    text = f"key:{key} unzipped:{unzipped}"
     for one in packages:
         more = f"{text} {one.name} {one.version} sha256:{one.wheel.sha256}"
         if len(more) > limit("layer_description"):
@@ -165,17 +156,9 @@ def _description(packages: Sequence[LockedPackage], unzipped: int, key: str) -> 
     return text
 
 
-def _reply(
-    name: str,
-    version: Version,
-    packages: Sequence[LockedPackage],
-    *,
-    new: bool,
-    unzipped: int | None = None,
-    bundle: Bundle | None = None,
-) -> dict[str, Any]:
-    """Return what the reply says of the layer."""
-    said = re.search(r"unzipped:(\d+)", version.description)
+def _reply(name: str, version: Version, packages: Sequence[LockedPackage], *, new: bool) -> dict[str, Any]:
+    """Return what the reply says of the layer; its sizes are those of its description."""
+    sizes = {what: int(count) for what, count in _SIZE.findall(version.description)}
     words = "was published" if new else "is there already"
     reply: dict[str, Any] = {
         "Payload": f"layer {name} {words}: {version.arn}",
@@ -184,7 +167,7 @@ def _reply(
         "Version": version.number,
         "New": new,
         "CodeSha256": version.code_sha256,
-        "Unzipped": unzipped if unzipped is not None else int(said[1]) if said else None,
+        "Unzipped": sizes["unzipped"],
         "Packages": [
             {
                 "Name": one.name,
@@ -195,8 +178,4 @@ def _reply(
             for one in packages
         ],
     }
-    if bundle is not None:
-        megabytes = -(-bundle.unpacked // _MIB)
-        reply["EphemeralStorage"] = max(_LEAST, -(-megabytes // _STEP) * _STEP)
-        reply["Frames"] = list(bundle.remote)
-    return reply
+    return {**reply, "EphemeralStorage": sizes["tmp"]} if "tmp" in sizes else reply

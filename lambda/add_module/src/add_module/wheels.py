@@ -12,7 +12,6 @@ from layerkit.archive.spool import Spool
 from layerkit.errors import WheelError
 from layerkit.fetch.credentials import Credentials
 from layerkit.fetch.ranges import open_remote
-from layerkit.metadata import dependencies
 from layerkit.project.specs import Slimming
 from layerkit.recipe import apply
 from layerkit.settings import Settings
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from layerkit.archive import Member, Piece
     from layerkit.lock import LockedPackage
-    from layerkit.metadata import Dependency
     from layerkit.store import Store
     from layerkit.target import Layout, Target
 
@@ -38,13 +36,12 @@ _ALL, _ONE = 0.4, 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A wheel that is open, what it requires on the target, and its files as they will lie in the layer."""
+    """A wheel that is open, and its files as they will lie in the layer."""
 
     package: LockedPackage
     archive: Archive
-    requires: tuple[Dependency, ...]
     licence: str | None
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[Piece, ...]
 
     @property
     def unzipped(self) -> int:
@@ -91,22 +88,15 @@ class Wheels:
         self._spool = stack.enter_context(_Streams(folder))
 
     def open(self, package: LockedPackage) -> Opened:
-        """Open a wheel and read what it says of itself. Raises WheelError, NetworkError, StorageError."""
+        """Open a wheel, check its files against its RECORD, and place them as `layerkit build` would.
+
+        Raises WheelError, NetworkError, StorageError.
+        """
         archive = self._stack.enter_context(self._archive(package))
         wheel = Wheel.read(archive, package.wheel.sha256)
-        needs = tuple(need for need in dependencies(wheel.metadata, self._target) if not need.extra)
-        return Opened(package=package, archive=archive, requires=needs, licence=wheel.metadata.licence)
-
-    def ready(self, opened: Opened) -> Opened:
-        """Return a wheel with its files checked against its RECORD, as `layerkit build` would place them."""
-        wheel = Wheel.read(opened.archive, opened.package.wheel.sha256)
-        outcome = apply(wheel, opened.archive, self._target, self._settings, self._workshop, self._spool)
+        outcome = apply(wheel, archive, self._target, self._settings, self._workshop, self._spool)
         return Opened(
-            package=opened.package,
-            archive=opened.archive,
-            requires=opened.requires,
-            licence=opened.licence,
-            pieces=tuple(outcome.pieces),
+            package=package, archive=archive, licence=wheel.metadata.licence, pieces=tuple(outcome.pieces)
         )
 
     def _archive(self, package: LockedPackage) -> Archive:
