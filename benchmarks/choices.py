@@ -99,15 +99,17 @@ def anew(kept: list[tuple[bytes, int]], level: int) -> str:
         size = len(deflate.deflate_compress(content, level))
         tried.append((len(content), packed, size, time.process_time() - start))
     total = sum(packed for _, packed, _, _ in tried)
-    for least in (0, 64 << 10, TRIED):
+    for least in (0, 64 << 10, TRIED, 1 << 20):
         some = [one for one in tried if one[0] >= least]
         won = [
             sum(old - new for _, old, new, _ in some if new <= old * (1 - share))
-            for share in (0, SHARE, 0.05)
+            for share in (0, 0.01, SHARE, 0.05)
         ]
         seconds = sum(one[3] for one in some)
         rows.append([f"{least:,}", f"{seconds:.2f}", *(f"{one:,} ({one / total:.2%})" for one in won)])
-    return aligned(["tried from bytes", "s", "any gain", f"gain >= {SHARE:.0%}", "gain >= 5%"], rows)
+    return aligned(
+        ["tried from bytes", "s", "any gain", *(f"gain >= {one:.0%}" for one in (0.01, SHARE, 0.05))], rows
+    )
 
 
 def strippers(libraries: list[bytes], scratch: Path) -> str:

@@ -24,7 +24,7 @@ import pytest
 from elves import elf
 from factory import digest, make_wheel
 from layerkit import prepare as module
-from layerkit.archive import Run, compose
+from layerkit.archive import Run, compose, pieces
 from layerkit.bytecode import Interpreter
 from layerkit.bytecode.compiler import Compiler
 from layerkit.errors import ConfigError, WheelError
@@ -278,6 +278,21 @@ def test_what_its_author_compressed_badly_is_compressed_anew(tmp_path: Path, sto
         assert ours.read(f"{SITE}/a.txt").decode() == text
         assert ours.getinfo(f"{SITE}/a.txt").compress_size < theirs.getinfo("a.txt").compress_size
         assert ours.getinfo(f"{SITE}/b.txt").compress_size == theirs.getinfo("b.txt").compress_size
+
+
+def test_a_long_stream_is_tried_by_its_beginning(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = hashlib.shake_256(b"seed").hexdigest(200_000)  # any level makes about half of it
+    built = make_wheel(tmp_path, files={"a.txt": words}, level=9)
+    tried: list[int] = []
+    monkeypatch.setattr(
+        "layerkit.refine.compressed", lambda data: (tried.append(len(data)), pieces.compressed(data))[1]
+    )
+    with layer(tmp_path, made(built, store)) as ours, zipfile.ZipFile(built.path) as theirs:
+        assert ours.getinfo(f"{SITE}/a.txt").compress_size == theirs.getinfo("a.txt").compress_size
+    (beginning,) = tried
+    assert 64 << 10 < beginning < len(words) // 2
 
 
 def compiled(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from layerkit import record, strip
 from layerkit.archive import ArchiveError
 from layerkit.archive.layout import STORED
+from layerkit.archive.pieces import compressed
 from layerkit.bytecode.places import NEEDS_SOURCES, beside, cached
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
 # memory than this for each core, but for a library to be stripped, which has to be read as a whole.
 WHOLE = 32 << 20
 # What it takes for an unchanged file to be compressed anew: the bytes it has, unless it came uncompressed,
-# and the part of its stream that it loses. docs/prepared-wheels.md has the figures of other limits.
-TRIED = 1 << 20
-SHARE = 0.01
+# and the part of its stream that it loses. Of a long stream the beginning is tried first, since most were
+# compressed well enough. docs/prepared-wheels.md has the figures of other limits.
+TRIED = 256 << 10
+SHARE = 0.02
+SAMPLE = 64 << 10
 _BATCH = 512 << 10
 _LIBRARIES = ".libs"
 
@@ -150,7 +153,7 @@ class Refinery:
     def _kept(self, landing: Landing, digest: bytes, content: bytes | None) -> File:
         """Return a file with the stream that it came with, or a better one."""
         member, found = landing.member, None
-        if content and len(content) <= WHOLE and (len(content) >= TRIED or member.method == STORED):
+        if content and len(content) <= WHOLE and self._compressed_badly(member, content):
             found = self.spool.repack(member, content, int(member.packed * (1 - SHARE)))
         return File(
             path=landing.path,
@@ -159,6 +162,15 @@ class Refinery:
             member=found or member,
             executable=_executable(landing),
         )
+
+    def _compressed_badly(self, member: Member, content: bytes) -> bool:
+        """Say whether it may be worth the time to compress an unchanged file anew."""
+        if member.method == STORED:
+            return True
+        if len(content) < TRIED or member.packed <= SAMPLE:
+            return len(content) >= TRIED
+        sample = content[: self.archive.reach(member, SAMPLE)]
+        return len(compressed(sample)[1]) <= SAMPLE * (1 - SHARE)
 
     def _new(self, path: str, content: bytes | bytearray, *, executable: bool = False) -> File:
         """Return a file of new content."""

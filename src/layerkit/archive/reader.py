@@ -151,6 +151,14 @@ class Archive:
         """Return the member's stream as it is stored, compressed."""
         return b"".join(self._stream(member)) if member.packed > CHUNK else self._pread(member, 0)
 
+    def reach(self, member: Member, length: int) -> int:
+        """Return how many of a deflated member's bytes the first `length` bytes of its stream hold.
+
+        `length` is at most 1 MiB and shorter than the stream, which was read and verified before.
+        """
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        return len(inflate.decompress(self._pread(member, 0)[:length]))
+
     def _pread(self, member: Member, at: int) -> bytes:
         """Return the member's raw bytes from `at` on, at most one chunk of them."""
         length = min(CHUNK, member.packed - at)

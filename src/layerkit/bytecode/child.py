@@ -20,6 +20,7 @@ del sys.path[0]  # with -c, the folder that the process was started in
 import _frozen_importlib_external as importer  # noqa: E402
 import _imp  # noqa: E402
 import _signal  # type: ignore[import-not-found]  # noqa: E402
+import gc  # noqa: E402
 import posix  # noqa: E402
 
 MAGIC = importer.MAGIC_NUMBER
@@ -91,6 +92,7 @@ def in_fork(sources: list[tuple[str, bytes]]) -> bool:
 def main() -> None:
     """Answer until stdin ends. A source that kills the compiler counts as one that cannot be compiled."""
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # Ctrl-C is for who asks
+    gc.disable()  # what is compiled holds no rings: looking for them takes a seventh of the time
     major, minor, micro, level = sys.version_info[:4]
     release = f"{major}.{minor}.{micro}" + ("" if level == "final" else level)
     give([release, sys.implementation.cache_tag])
