@@ -140,7 +140,7 @@ class Workshop:
         (zip_path,) = (self.root / "dist" / "layers" / f"python{runtime}-x86_64").glob(
             f"{short}-*-default.zip"
         )
-        opt = self.root / "opt"
+        opt = self.root.parent / "opt"
         shutil.rmtree(opt, ignore_errors=True)
         subprocess.run(["unzip", "-q", zip_path, "-d", opt], check=True)
         container = self.engine.containers.create(

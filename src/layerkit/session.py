@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from layerkit import lock as locks
 from layerkit.engines import Engines, rule_of
-from layerkit.errors import ResolutionError, UsageError
+from layerkit.errors import BuildError, ResolutionError, UsageError
 from layerkit.project import load, validate, with_pins
 from layerkit.store import Store
 from layerkit.target import maintained_runtimes, parse_arch, parse_runtime
@@ -30,7 +30,8 @@ class Session:
     """What every step of a command works with.
 
     `project` was read without the pins of existing locks, which only a new resolution needs.
-    `engines` says what containers may be used for, and is the way to them.
+    `engines` says what containers may be used for, and is the way to them; `builders` are those of the
+    targets that had something to build.
     """
 
     project: Project
@@ -40,6 +41,7 @@ class Session:
     engines: Engines
     talk: Callable[[str], None]
     progress: Progress
+    builders: dict[str, Builder] = field(default_factory=dict)
 
 
 def open_session(
@@ -156,18 +158,26 @@ def _sources(session: Session, target: Target) -> Sources:
 
     The others are built only where that is allowed and there is an engine.
     """
-    from layerkit.container.engine import present
     from layerkit.lock.sources import Sources
 
+    build = session.project.containers.build
+    return Sources(build, _builder(session, target), may_add=_may_build(session))
+
+
+def _may_build(session: Session) -> bool:
+    """Say whether what has no wheel is built in a container: that is allowed, and there is an engine."""
+    from layerkit.container.engine import present
+
     rule = session.engines.rule
-    may_add = rule == "docker" or (rule == "auto" and present())
-    return Sources(session.project.containers.build, _builder(session, target), may_add=may_add)
+    return rule == "docker" or (rule == "auto" and present())
 
 
 def _builder(session: Session, target: Target) -> Builder:
-    """Return what builds source archives for a target."""
+    """Return what builds source archives for a target, the same one each time."""
     from layerkit.container.building import Bench, Builder
 
+    if target.key in session.builders:
+        return session.builders[target.key]
     bench = Bench(
         project=session.project,
         target=target,
@@ -177,23 +187,37 @@ def _builder(session: Session, target: Target) -> Builder:
         talk=session.talk,
         offline=session.offline,
     )
-    return Builder(bench)
+    return session.builders.setdefault(target.key, Builder(bench))
 
 
 def _built_folders(session: Session, target: Target) -> dict[Path, Path]:
     """Build the local folders that the project requires, each once; return folder to wheel."""
-    folders = {root.path for root in locks.roots(session.project) if root.path}
-    return {folder: _build_folder(session, folder, target) for folder in sorted(folders) if folder.is_dir()}
+    folders = {root.path: root.name for root in locks.roots(session.project) if root.path}
+    return {
+        folder: _build_folder(session, folder, name, target)
+        for folder, name in sorted(folders.items())
+        if folder.is_dir()
+    }
 
 
-def _build_folder(session: Session, folder: Path, target: Target) -> Path:
-    """Build one local folder into a wheel beside the locks; refuse one that cannot run on the target."""
+def _build_folder(session: Session, folder: Path, name: str | None, target: Target) -> Path:
+    """Build one local folder into a wheel beside the locks.
+
+    Where that cannot run on the target, and where the project says so, it is built in the image.
+    """
     from layerkit.lock.local import build_wheel, refuse_foreign
 
     content, kept = session.project.content(folder), session.project.lock_folder / "wheels"
-    wheel = build_wheel(folder, content, session.store, kept, offline=session.offline)
-    refuse_foreign(wheel, target)
-    return wheel
+    if name not in session.project.containers.build:
+        wheel = build_wheel(folder, content, session.store, kept, offline=session.offline)
+        try:
+            refuse_foreign(wheel, target)
+        except BuildError:
+            if not _may_build(session):
+                raise
+        else:
+            return wheel
+    return _builder(session, target).folder(folder, content, kept)
 
 
 def own_package(session: Session, target: Target) -> LockedPackage | None:
@@ -208,7 +232,7 @@ def own_package(session: Session, target: Target) -> LockedPackage | None:
     from layerkit.metadata import dependencies
     from layerkit.wheel import Wheel
 
-    path = _build_folder(session, project.root, target)
+    path = _build_folder(session, project.root, project.distribution, target)
     wheel = Wheel.open(path, path.name)
     ref = WheelRef(filename=path.name, sha256=wheel.sha256, size=path.stat().st_size, path=str(path))
     needs = tuple(need for need in dependencies(wheel.metadata, target) if not need.extra)

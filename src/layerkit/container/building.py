@@ -11,22 +11,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from layerkit.container import images
+from layerkit.container import images, notes
 from layerkit.container.log import Log
 from layerkit.container.room import Furnishing
 from layerkit.container.sdist_build import SdistBuild, equip
 from layerkit.container.surroundings import Surroundings, lay_out
 from layerkit.container.vendoring import runs_on
 from layerkit.errors import BuildError, NetworkError
-from layerkit.lock import Source, WheelRef
 from layerkit.lock.pick import pick
-from layerkit.lock.sources import BuiltWheel, Sources, build_constraints
+from layerkit.lock.sources import Sources, build_constraints
 from layerkit.lock.uv import Candidate, Question, UnsatisfiableError, Uv
 from layerkit.wheel import Wheel
 
@@ -34,13 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from layerkit.container.images import Image
+    from layerkit.container.notes import Note
     from layerkit.container.room import Room, Rooms
-    from layerkit.lock import LockedPackage
+    from layerkit.lock import LockedPackage, WheelRef
+    from layerkit.lock.sources import BuiltWheel
     from layerkit.project import Project
     from layerkit.store import Store
     from layerkit.target import Target
 
-KIND, SUFFIX = "built", ".json"
 _WHY = "packages without a wheel are built from source"
 # Part of every key: to be raised when the same source would come out differently.
 RECIPE = 1
@@ -82,7 +81,7 @@ class Builder:
             raise BuildError(
                 "there is no source archive of it", where=f"{candidate.name} {candidate.version}"
             )
-        return self._make(candidate, candidate.sdist, None)
+        return self._from_source(candidate, candidate.sdist, None)
 
     def again(self, package: LockedPackage) -> str | None:
         """Have the wheel of a locked package in the store; say what differs if it is another one now.
@@ -93,101 +92,92 @@ class Builder:
         if source is None:
             return None
         candidate = Candidate(name=package.name, version=package.version, wheels=(), sdist=source.sdist)
-        made = self._make(candidate, source.sdist, package)
+        made = self._from_source(candidate, source.sdist, package)
         if made.wheel.sha256 == package.wheel.sha256:
             return None
         image = made.source.digest
         why = "" if image == source.digest else f", in the image {image} and not in {source.digest}"
         return f"{package.name} {package.version} (sha256 {made.wheel.sha256[:12]}...{why})"
 
-    def _make(self, candidate: Candidate, sdist: WheelRef, locked: LockedPackage | None) -> BuiltWheel:
+    def folder(self, folder: Path, content: str, kept: Path) -> Path:
+        """Return the wheel that a local folder builds into, under its own name in `kept`.
+
+        `content` is the digest of the folder's content. The name of the image counts and not what it is
+        today: whoever builds the same content again needs no engine.
+        """
+        from layerkit.lock.local import build_sdist, place
+
+        bench = self._bench
+        key = self._key(content, self._reference())
+        with bench.store.lock(notes.KIND, key):
+            note = notes.find(bench.store, key)
+            if note is None:
+                name, version, sdist = build_sdist(folder, bench.store, offline=bench.offline)
+                candidate = Candidate(name=name, version=version, wheels=(), sdist=sdist)
+                note = self._built(key, candidate, sdist, self._image(), ())
+        return place(bench.store.path("wheels", note.sha256, ".whl"), kept / note.filename)
+
+    def _from_source(self, candidate: Candidate, sdist: WheelRef, locked: LockedPackage | None) -> BuiltWheel:
         """Return a wheel from the store, the locked one where one is locked, or build it."""
         bench = self._bench
         name = f"{candidate.name}-{candidate.version}"
         if name in self._at_work:  # before the lock, which this very build holds
             raise BuildError(f"its build requires itself: {' -> '.join([*self._at_work, name])}", where=name)
         bench.fetch([sdist])
-        rooms = bench.need(_WHY)
-        image = self._image(rooms)
-        key = self._key(sdist, image)
-        with bench.store.lock(KIND, key):
-            found = self._kept(key, sdist)
-            if found is not None and (locked is None or locked.wheel.sha256 == found.wheel.sha256):
-                return found
-            tools = locked.source.tools if locked is not None and locked.source else ()
-            return self._built(rooms, image, key, candidate, sdist, tools)
+        image = self._image()
+        key = self._key(sdist.sha256, image.id)
+        with bench.store.lock(notes.KIND, key):
+            note = notes.find(bench.store, key)
+            if note is None or (locked is not None and locked.wheel.sha256 != note.sha256):
+                tools = locked.source.tools if locked is not None and locked.source else ()
+                note = self._built(key, candidate, sdist, image, tools)
+        return note.described(bench.store, sdist)
 
-    def _image(self, rooms: Rooms) -> Image:
+    def _reference(self) -> str:
         bench = self._bench
-        configured = dict(bench.project.containers.build_images)
-        named = images.reference(bench.target, "build", configured)
-        return images.ready(rooms.engine, named, bench.target.arch, bench.talk, offline=bench.offline)
+        return images.reference(bench.target, "build", dict(bench.project.containers.build_images))
 
-    def _key(self, sdist: WheelRef, image: Image) -> str:
+    def _image(self) -> Image:
+        bench = self._bench
+        engine = bench.need(_WHY).engine
+        return images.ready(engine, self._reference(), bench.target.arch, bench.talk, offline=bench.offline)
+
+    def _key(self, source: str, image: str) -> str:
         """Return the key of a build: everything that decides what comes out, but for the tools' versions."""
         target, system = self._bench.target, self._bench.project.containers.system
-        decides = [RECIPE, sdist.sha256, image.id, target.key, target.glibc, system, self._bounds]
+        decides = [RECIPE, source, image, target.key, target.glibc, system, self._bounds]
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
-    def _kept(self, key: str, sdist: WheelRef) -> BuiltWheel | None:
-        """Return the wheel of an earlier build, if the store still has it."""
-        store = self._bench.store
-        note = store.find(KIND, key, SUFFIX)
-        if note is None:
-            return None
-        known: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-        ref = WheelRef(filename=known["filename"], sha256=known["sha256"], size=known["size"])
-        if store.find("wheels", ref.sha256, ".whl", size=ref.size) is None:
-            return None
-        source = Source(
-            sdist=sdist,
-            image=known["image"],
-            digest=known["digest"],
-            system=tuple(known["system"]),
-            tools=tuple(known["tools"]),
-        )
-        return _described(store, ref, source)
-
     def _built(
-        self,
-        rooms: Rooms,
-        image: Image,
-        key: str,
-        candidate: Candidate,
-        sdist: WheelRef,
-        tools: Sequence[str],
-    ) -> BuiltWheel:
+        self, key: str, candidate: Candidate, sdist: WheelRef, image: Image, tools: Sequence[str]
+    ) -> Note:
         """Build a wheel, and keep it."""
         bench = self._bench
-        name = f"{candidate.name}-{candidate.version}"
-        self._at_work.append(name)
+        self._at_work.append(f"{candidate.name}-{candidate.version}")
         try:
             bench.talk(
                 f"{bench.target.key}: building {candidate.name} {candidate.version} in {image.reference}"
             )
-            room = self._room(rooms, image)
+            room = self._room(image)
             with tempfile.TemporaryDirectory(prefix="layerkit-") as folder:
                 path, used = self._run(room, candidate, sdist, tools, Path(folder))
-                ref = _keep(bench.store, path)
+                return notes.keep(
+                    bench.store,
+                    key,
+                    path,
+                    image=image.reference,
+                    digest=image.digest,
+                    system=bench.project.containers.system,
+                    tools=tuple(used),
+                )
         finally:
             self._at_work.pop()
-        system = bench.project.containers.system
-        source = Source(
-            sdist=sdist, image=image.reference, digest=image.digest, system=system, tools=tuple(used)
-        )
-        note = {
-            "filename": ref.filename, "sha256": ref.sha256, "size": ref.size, "image": source.image,
-            "digest": source.digest, "system": system, "tools": source.tools,
-        }  # fmt: skip
-        with bench.store.publish(KIND, key, SUFFIX) as temporary:
-            temporary.write_text(json.dumps(note), encoding="utf-8")
-        return _described(bench.store, ref, source)
 
-    def _room(self, rooms: Rooms, image: Image) -> Room:
+    def _room(self, image: Image) -> Room:
         """Return the target's container, with the system packages in it."""
         bench = self._bench
         network = "none" if bench.offline else bench.project.containers.network
-        room = rooms.room(image, Furnishing(network=network))
+        room = bench.need(_WHY).room(image, Furnishing(network=network))
         if room.id not in self._equipped:
             system = bench.project.containers.system
             if system and bench.offline:
@@ -262,18 +252,3 @@ def _verify(wheel: Path, candidate: Candidate) -> None:
         raise BuildError(
             f"its build gave {made.name} {made.version}", where=f"{candidate.name} {candidate.version}"
         )
-
-
-def _keep(store: Store, path: Path) -> WheelRef:
-    """Put a wheel into the store, after reading it strictly."""
-    digest = Wheel.open(path, path.name).sha256
-    with store.publish("wheels", digest, ".whl") as temporary:
-        shutil.copyfile(path, temporary)
-    return WheelRef(filename=path.name, sha256=digest, size=path.stat().st_size)
-
-
-def _described(store: Store, ref: WheelRef, source: Source) -> BuiltWheel:
-    """Return a wheel of the store with what its METADATA says."""
-    wheel = Wheel.open(store.path("wheels", ref.sha256, ".whl"), ref.filename, ref.sha256)
-    said = wheel.metadata
-    return BuiltWheel(wheel=ref, source=source, requires=said.requires, extras=said.provides_extras)

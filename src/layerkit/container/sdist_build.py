@@ -117,7 +117,7 @@ class SdistBuild:
         if more:
             wheels = tools(["pip", *self._system.requires, *more])
             self._install(wheels)
-        return sorted(f"{package.name}=={package.version}" for package, _ in wheels)
+        return sorted(f"{package.name}=={package.version}" for package, _ in wheels if package.name != "pip")
 
     def wheel(self, folder: Path) -> Path:
         """Build the wheel and return where it lies on this machine, below `folder`."""

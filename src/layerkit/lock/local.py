@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerkit.errors import BuildError, WheelError
+from layerkit.lock import WheelRef
 from layerkit.lock.uv import uv_binary
 from layerkit.output import write_bytes
 from layerkit.redaction import redact
@@ -40,13 +41,13 @@ def build_wheel(folder: Path, content: str, store: Store, kept: Path, *, offline
         filename, _, digest = named.read_text(encoding="utf-8").partition("\n") if named else ("", "", "")
         if not digest or store.find("wheels", digest, ".whl") is None:
             filename, digest = _build(folder, key, store, offline=offline)
-    return _place(store.path("wheels", digest, ".whl"), kept / filename)
+    return place(store.path("wheels", digest, ".whl"), kept / filename)
 
 
 def _build(folder: Path, key: str, store: Store, *, offline: bool) -> tuple[str, str]:
     """Run the backend through `uv build`, put the wheel into the store; return its name and sha256."""
     with tempfile.TemporaryDirectory(prefix="layerkit-") as name:
-        _run(folder, Path(name), offline=offline)
+        _run(folder, Path(name), "--wheel", offline=offline)
         wheels = sorted(Path(name).glob("*.whl"))
         if len(wheels) != 1:
             raise BuildError(f"the build left {len(wheels)} wheels instead of one", where=str(folder))
@@ -73,7 +74,7 @@ def _canonical(wheel: Path) -> bytes:
     return path.read_bytes()
 
 
-def _place(wheel: Path, named: Path) -> Path:
+def place(wheel: Path, named: Path) -> Path:
     """Give a wheel of the store its own name again, which uv reads, beside the project's locks."""
     content = wheel.read_bytes()
     if not named.exists() or named.read_bytes() != content:
@@ -81,12 +82,37 @@ def _place(wheel: Path, named: Path) -> Path:
     return named
 
 
-def _run(folder: Path, output: Path, *, offline: bool) -> None:
-    """Run `uv build --wheel`; what it prints is shown only when it fails."""
+def build_sdist(folder: Path, store: Store, *, offline: bool) -> tuple[str, str, WheelRef]:
+    """Return name, version and source archive that a folder builds into; the archive is in the store.
+
+    Raises BuildError with the last lines that the backend printed.
+    """
+    from packaging.utils import InvalidSdistFilename, parse_sdist_filename
+
+    with tempfile.TemporaryDirectory(prefix="layerkit-") as name:
+        _run(folder, Path(name), "--sdist", offline=offline)
+        archives = sorted(Path(name).glob("*.tar.gz"))
+        if len(archives) != 1:
+            raise BuildError(
+                f"the build left {len(archives)} source archives instead of one", where=str(folder)
+            )
+        content = archives[0].read_bytes()
+    try:
+        package, version = parse_sdist_filename(archives[0].name)
+    except InvalidSdistFilename as error:
+        raise BuildError(str(error), where=str(folder)) from error
+    digest = hashlib.sha256(content).hexdigest()
+    with store.publish("sdists", digest) as temporary:
+        temporary.write_bytes(content)
+    return package, str(version), WheelRef(filename=archives[0].name, sha256=digest, size=len(content))
+
+
+def _run(folder: Path, output: Path, what: str, *, offline: bool) -> None:
+    """Run `uv build`; what it prints is shown only when it fails."""
     command = [
         uv_binary(),
         "build",
-        "--wheel",
+        what,
         "--no-progress",
         "--color",
         "never",
@@ -103,7 +129,7 @@ def _run(folder: Path, output: Path, *, offline: bool) -> None:
         raise BuildError(
             "its own build backend failed:\n" + "\n".join(f"  {line}" for line in said[-_LAST_LINES:]),
             where=str(folder),
-            fix=f"`uv build --wheel {folder}` shows all of it",
+            fix=f"`uv build {what} {folder}` shows all of it",
         )
 
 
@@ -125,5 +151,6 @@ def refuse_foreign(wheel: Path, target: Target) -> None:
         raise BuildError(
             f"{wheel.name} is not for {target.key}",
             where=str(wheel.parent),
-            fix="extension modules have to be built in the runtime's image; name the finished wheel instead",
+            fix="extension modules have to be built in the runtime's image: layerkit does that where Docker"
+            " is (--engine auto, and an engine that runs); or name the finished wheel instead",
         )

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -359,3 +360,39 @@ def test_no_credentials_reach_the_code_of_packages_the_log_or_the_engine(
         assert secret not in said
         assert not [text for text in seen if secret in text]
         assert secret not in lock_text(bench)
+
+
+# The project's own code
+
+
+def own_extension(bench: Workshop, more: str = "") -> None:
+    """Write a project that is an extension module itself."""
+    archive = extension(bench.root, "app", "1")
+    shutil.unpack_archive(archive, bench.root)
+    for path in (bench.root / "app-1").iterdir():
+        path.rename(bench.root / path.name)
+    (bench.root / "app-1").rmdir()
+    archive.unlink()
+    (bench.root / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "app"\nversion = "1"\n'
+        f'[tool.layerkit]\nruntimes = ["3.12"]\nlayers = {{default = {{project = true}}}}\n{more}\n'
+    )
+
+
+@pytest.mark.parametrize("more", ["", 'build = ["app"]\n'])
+def test_the_projects_own_extension_is_built_in_the_image(
+    more: str, bench: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_extension(bench, more)
+    said = bench.build()
+    assert "building app 1 in layerkit-stand-in/build:python3.12" in said
+    assert bench.answer("3.12", "import app; print(app.answer())") == "42"
+    # Its content is the same: neither engine nor container is needed.
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    if more:
+        assert "nothing to do" in bench.build()
+        (bench.root / "app.c").write_text((bench.root / "app.c").read_text().replace("42", "43"))
+        code, _, said = bench.run("build")
+        assert code == 11
+        assert "no container engine answers" in said
