@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
 from factory import make_wheel
+from layerkit import session as sessions
 from layerkit.cli import run
 from layerkit.errors import ConfigError, ResolutionError, UsageError
 from layerkit.progress import progress
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerkit.store import Store
+    from layerkit.target import Target
 
 Capture = pytest.CaptureFixture[str]
 
@@ -359,3 +362,27 @@ def test_a_password_that_is_wrong_is_not_said_either(
     assert json.loads(said.out)["error"] == "NetworkError"
     assert private.host in said.err
     assert store.root == tmp_path / "store"
+
+
+def test_several_targets_are_locked_side_by_side_and_the_first_failure_ends_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "a"\nversion = "1"\n[tool.layerkit]\nruntimes = ["3.9", "3.11", "3.12"]\n'
+    )
+    opened = open_session(tmp_path, talk=lambda _: None, progress=progress(quiet=True))
+    together = threading.Barrier(3, timeout=20)
+    stopped = threading.Event()
+
+    def lock_target(_: object, target: Target, **more: object) -> str:
+        assert more == {"upgrade": (), "renew": True}
+        together.wait()  # nobody goes on before all have begun
+        if target.runtime == "python3.11":
+            raise ResolutionError("nothing fits")
+        assert stopped.wait(20), "the others are told to stop"
+        return target.key
+
+    monkeypatch.setattr(sessions, "lock_target", lock_target)
+    monkeypatch.setattr(type(opened.engines), "__exit__", lambda *_: stopped.set())
+    with pytest.raises(ResolutionError, match="nothing fits"):
+        sessions.lock_targets(opened)

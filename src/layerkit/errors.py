@@ -88,7 +88,7 @@ class StorageError(LayerkitError):
 
 
 class BuildError(LayerkitError):
-    """The user's own project or a local folder could not be built into a wheel."""
+    """The project, a local folder or a source archive could not be built into a wheel."""
 
     exit_code = 10
 

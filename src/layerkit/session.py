@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ class Session:
 
     `project` was read without the pins of existing locks, which only a new resolution needs.
     `engines` says what containers may be used for, and is the way to them; `builders` are those of the
-    targets that had something to build.
+    targets that had something to build. `fetching` lets one target download at a time, which is many
+    files side by side.
     """
 
     project: Project
@@ -42,6 +44,7 @@ class Session:
     talk: Callable[[str], None]
     progress: Progress
     builders: dict[str, Builder] = field(default_factory=dict)
+    fetching: threading.Lock = field(default_factory=threading.Lock)
 
 
 def open_session(
@@ -138,6 +141,40 @@ def lock_target(session: Session, target: Target, *, upgrade: Sequence[str] = ()
         upgrade=upgrade,
         offline=session.offline,
     )
+
+
+def lock_targets(session: Session, *, upgrade: Sequence[str] = (), renew: bool = True) -> list[Lock]:
+    """Return the locks of all targets; those that have to be made are made side by side.
+
+    The first failure, an interrupt as well, ends what the others run in containers, and is raised.
+    """
+
+    def one(target: Target) -> Lock:
+        return lock_target(session, target, upgrade=upgrade, renew=renew)
+
+    missing = [
+        target for target in session.targets if upgrade or locks.current(session.project, target) is None
+    ]
+    if len(missing) < 2:  # noqa: PLR2004 - one alone needs no thread
+        return [one(target) for target in session.targets]
+    _side_by_side(session, one, missing)
+    return [lock_target(session, target) for target in session.targets]
+
+
+def _side_by_side(session: Session, one: Callable[[Target], Lock], targets: Sequence[Target]) -> None:
+    """Lock targets in threads of their own."""
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+    from layerkit.container.room import heeding_sigterm
+
+    with heeding_sigterm(), ThreadPoolExecutor(len(targets)) as pool:
+        work = [pool.submit(one, target) for target in targets]
+        try:
+            for ended in wait(work, return_when=FIRST_EXCEPTION).done:
+                ended.result()
+        except BaseException:
+            session.engines.__exit__()  # a program whose container is gone keeps nobody waiting
+            raise
 
 
 def _built_again(session: Session, lock: Lock) -> list[str]:
@@ -247,4 +284,7 @@ def fetch_wheels(session: Session, wheels: Sequence[WheelRef]) -> None:
     project = session.project
     addresses = [root.text.partition(" @ ")[2] for root in locks.roots(project) if " @ " in root.text]
     credentials = Credentials.load(project.root, arguments=project.index_arguments, addresses=addresses)
-    fetch(wheels, session.store, credentials=credentials, offline=session.offline, progress=session.progress)
+    with session.fetching:
+        fetch(
+            wheels, session.store, credentials=credentials, offline=session.offline, progress=session.progress
+        )

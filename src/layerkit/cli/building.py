@@ -29,9 +29,12 @@ def build(*, as_json: bool, locked: bool, explain_size: bool, verify: bool, **op
     """
     from layerkit.build import build_target
     from layerkit.report import show_build
+    from layerkit.session import lock_targets
 
     session = opened(options)
     with session.engines:
+        if len(session.targets) > 1 and not locked:
+            lock_targets(session)
         built = [build_target(session, target, locked=locked) for target in session.targets]
         if verify:
             from layerkit.verify import verify_target
@@ -72,14 +75,12 @@ def lock(
 ) -> None:
     """Resolve the dependencies of PROJECT and write one lock per target."""
     from layerkit.report import lock_json, show_engine, show_lock
-    from layerkit.session import lock_target
+    from layerkit.session import lock_targets
 
     session = opened(options)
     names = ("*",) if upgrade else upgrade_package
     with session.engines:
-        locks = [
-            lock_target(session, target, upgrade=names, renew=not only_check) for target in session.targets
-        ]
+        locks = lock_targets(session, upgrade=names, renew=not only_check)
     if as_json:
         targets = [lock_json(one, session.engines.use(one.target.key).as_json()) for one in locks]
         print_json("lock", {"targets": targets})

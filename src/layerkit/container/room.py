@@ -76,17 +76,16 @@ class Rooms:
         self._rooms: dict[tuple[str, Furnishing], Room] = {}
         self._volumes: list[str] = []
         self._lock = threading.Lock()
-        self._before: Any = None
+        self._ending = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         """Let SIGTERM end the block as Ctrl-C does."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, _leave)
+        self._ending.enter_context(heeding_sigterm())
         return self
 
     def __exit__(self, *_: object) -> None:
         """Remove all rooms; those still at work in other threads end with an error there."""
-        try:
+        with self._ending:
             with self._lock:
                 rooms, self._rooms = list(self._rooms.values()), {}
             for room in rooms:
@@ -95,9 +94,6 @@ class Rooms:
             for name in self._volumes:
                 with contextlib.suppress(EngineError), self.engine.talking("removing a volume"):
                     self.engine.client.remove_volume(name)
-        finally:
-            if self._before is not None:
-                signal.signal(signal.SIGTERM, self._before)
 
     def room(self, image: Image, furnishing: Furnishing | None = None) -> Room:
         """Return the running container of an image with a furnishing, started at the first call.
@@ -313,6 +309,19 @@ def _no_emulation(room: Room) -> EngineError:
         " or the packages qemu-user-static and binfmt-support (Debian, Ubuntu), qemu-user-static (Fedora);"
         f" or let DOCKER_HOST point to an engine on {machine}",
     )
+
+
+@contextlib.contextmanager
+def heeding_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block through all that has to be tidied up, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

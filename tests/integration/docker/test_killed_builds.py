@@ -24,15 +24,15 @@ def bench(source_workshop: Workshop) -> Workshop:
     return source_workshop
 
 
-def asleep(bench: Workshop, process: subprocess.Popen[str]) -> Any:
-    """Wait until a build sleeps in its container, and return that."""
-    log = bench.root / ".layerkit" / "logs" / "python3.12-x86_64-sleeper-1.0.log"
+def asleep(bench: Workshop, process: subprocess.Popen[str], *runtimes: str) -> list[Any]:
+    """Wait until the builds for some runtimes sleep in their containers, and return these."""
+    folder = bench.root / ".layerkit" / "logs"
+    logs = [folder / f"python{runtime}-x86_64-sleeper-1.0.log" for runtime in runtimes]
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(FileNotFoundError):
-            if log.read_text().count("ASLEEP"):
-                (container,) = bench.containers()
-                return container
+            if all("ASLEEP" in log.read_text() for log in logs):
+                return bench.containers()
         time.sleep(0.1)
     raise AssertionError(process.communicate())
 
@@ -44,12 +44,21 @@ def sleeper(bench: Workshop) -> Workshop:
     return bench
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_build_takes_its_container_away(
-    number: signal.Signals, code: int, sleeper: Workshop
+@pytest.mark.parametrize(
+    ("number", "code", "runtimes"),
+    [
+        (signal.SIGINT, 130, ["3.12"]),
+        (signal.SIGTERM, 143, ["3.12"]),
+        (signal.SIGINT, 130, ["3.9", "3.12"]),
+        (signal.SIGTERM, 143, ["3.9", "3.12"]),
+    ],
+)
+def test_an_interrupted_build_takes_its_containers_away(
+    number: signal.Signals, code: int, runtimes: list[str], sleeper: Workshop
 ) -> None:
+    sleeper.declare("sleeper", runtimes=runtimes)
     process = sleeper.start("build")
-    asleep(sleeper, process)
+    assert len(asleep(sleeper, process, *runtimes)) == len(runtimes)
     begun = time.monotonic()
     process.send_signal(number)
     _, said = process.communicate(timeout=100)
@@ -61,10 +70,9 @@ def test_an_interrupted_build_takes_its_container_away(
 
 def test_what_a_killed_build_leaves_is_removed_by_the_next(sleeper: Workshop) -> None:
     process = sleeper.start("build")
-    asleep(sleeper, process)
+    (left,) = asleep(sleeper, process, "3.12")
     process.kill()
     process.communicate()
-    (left,) = sleeper.containers()
     assert owner.is_gone(left.labels[OWNER])
     # Of a run on another host, and of one that is alive, nothing is touched.
     _, boot, number, start = left.labels[OWNER].split(".")
@@ -89,7 +97,7 @@ def test_what_a_killed_build_leaves_is_removed_by_the_next(sleeper: Workshop) ->
 
 def test_a_container_that_somebody_removes_ends_the_build_with_one_message(sleeper: Workshop) -> None:
     process = sleeper.start("build")
-    asleep(sleeper, process).remove(force=True)
+    asleep(sleeper, process, "3.12")[0].remove(force=True)
     _, said = process.communicate(timeout=60)
     assert process.returncode in (10, 11), said
     assert "Traceback" not in said
