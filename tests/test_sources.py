@@ -39,14 +39,22 @@ class Forge:
         self.store = store
         self.folder = folder
         self.requires = requires
+        self.pythons: dict[str, str] = {}
         self.built: list[str] = []
 
     def __call__(self, candidate: Candidate) -> BuiltWheel:
         assert candidate.sdist is not None
         assert candidate.sdist.sha256
         self.built.append(f"{candidate.name} {candidate.version}")
-        needs = self.requires.get(self.built[-1], ())
-        made = make_wheel(self.folder, candidate.name, candidate.version, requires=needs, extras=["more"])
+        needs, python = self.requires.get(self.built[-1], ()), self.pythons.get(self.built[-1])
+        made = make_wheel(
+            self.folder,
+            candidate.name,
+            candidate.version,
+            requires=needs,
+            extras=["more"],
+            requires_python=python,
+        )
         with self.store.publish("wheels", made.sha256, ".whl") as temporary:
             shutil.copyfile(made.path, temporary)
         said = Wheel.open(made.path, made.filename).metadata
@@ -57,6 +65,7 @@ class Forge:
             ),
             requires=said.requires,
             extras=said.provides_extras,
+            requires_python=said.requires_python,
         )
 
 
@@ -170,6 +179,13 @@ def test_another_version_is_built_where_the_newest_requires_what_cannot_be(bench
     bench.forge.requires = {"old 2.0": ["helper>=9"], "old 1.0": ["helper"]}
     assert versions(bench.lock("old")) == {"helper": "1.0", "old": "1.0"}
     assert bench.forge.built == ["old 2.0", "old 1.0"]
+
+
+def test_a_version_that_is_for_other_pythons_is_not_taken(bench: Bench) -> None:
+    for version in ("1.0", "2.0"):
+        make_sdist(bench.wheels, "old", version)
+    bench.forge.pythons = {"old 2.0": ">=3.99"}
+    assert versions(bench.lock("old")) == {"old": "1.0"}
 
 
 def test_not_every_version_in_the_world_is_built(bench: Bench) -> None:

@@ -42,6 +42,7 @@ class Note:
             ),
             requires=wheel.metadata.requires,
             extras=wheel.metadata.provides_extras,
+            requires_python=wheel.metadata.requires_python,
         )
 
 

@@ -267,6 +267,7 @@ def _open(engine: Engine, image: Image, furnishing: Furnishing) -> Room:
                 tmpfs={**_MOUNTED, **dict(furnishing.temporary)},
                 binds={name: {"bind": path, "mode": mode} for name, path, mode in furnishing.volumes},
                 read_only=furnishing.read_only,
+                security_opt=["no-new-privileges:true"],
             ),
         )["Id"]
     room = Room(engine, image, identity)

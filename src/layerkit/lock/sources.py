@@ -45,6 +45,7 @@ class BuiltWheel:
     source: Source
     requires: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
+    requires_python: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,8 @@ class KnownSources:
         name, version = key
         wheel = self.built[key]
         told = {"name": name, "version": version, "requires-dist": list(wheel.requires)}
-        return {**told, "provides-extra": list(wheel.extras)}
+        python = {"requires-python": wheel.requires_python} if wheel.requires_python else {}
+        return {**told, **python, "provides-extra": list(wheel.extras)}
 
 
 def build_constraints(project: Path) -> tuple[str, ...]:
