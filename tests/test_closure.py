@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from layerkit.errors import ConfigError, ResolutionError
@@ -189,3 +191,12 @@ def test_never_counts_for_roots_and_for_shared_packages_of_the_sdk() -> None:
     assert held(made)["one"] == {"requests", "idna"}
     assert left(made) == dict.fromkeys(["six", "urllib3"], "the project never deploys it")
     assert made.layer("one").roots == ("requests",)
+
+
+def test_services_that_are_named_where_no_layer_holds_the_sdk_are_a_note() -> None:
+    said = "aws-services cuts nothing: no layer holds the SDK"
+    values = replace(project({"one": ["boto3"]}), aws_services=("s3",))
+    assert said in planned(values, lock(SDK)).notes
+    assert said not in planned(values, lock(SDK, sdk="bundle")).notes
+    without = replace(project({"one": ["six"]}), aws_services=("s3",))
+    assert planned(without, lock({"six": []}, sdk="bundle")).notes == (said,)

@@ -447,7 +447,7 @@ FAULTS: list[tuple[str, str]] = [
     ("collisions = {x = 1}", "tool.layerkit.collisions.x: 1 is not the name of the package"),
     ("strip = 1", "tool.layerkit.strip: this is a number, and has to be true or false"),
     ('bytecode = "all"', "tool.layerkit.bytecode: 'all' is none of true, false, 'only'"),
-    ("slim = 1", "tool.layerkit.slim: this is a number, and has to be a table"),
+    ("slim = 1", "tool.layerkit.slim: 1 is none of true, false and a table"),
     ('slim = {off = ["headers"]}', "tool.layerkit.slim.off: there is no such key"),
     (
         "slim = {rows = {a = 1}}",

@@ -286,6 +286,14 @@ def test_the_sdk_keeps_the_services_that_are_named_and_what_is_common_to_all() -
     assert decided(Rules(), "botocore", SDK) == {}
 
 
-def test_an_unknown_service_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"no service 's33'.*did you mean 's3'"):
-        decided(Rules(services=("s33",)), "botocore", SDK)
+def test_the_rows_count_for_the_services_that_are_named_as_well() -> None:
+    places = {f"botocore/data/{name}/1/examples-1.json": "" for name in ("s3", "sqs")}
+    assert decided(rules(Slimming(), ("s3",)), "botocore", {**SDK, **places}).items() >= {
+        ("botocore/data/s3/1/examples-1.json", "documentation"),
+        ("botocore/data/sqs/1/examples-1.json", SERVICES),
+    }
+
+
+def test_all_unknown_services_are_refused_with_the_nearest_names() -> None:
+    with pytest.raises(ConfigError, match=r"no service 's33' \(did you mean 's3'\?\), nor 'zz'"):
+        decided(Rules(services=("s3", "s33", "zz")), "botocore", SDK)

@@ -76,8 +76,6 @@ def prepare_wheels(
     if missing:
         fetch_wheels(session, [package.wheel for package in missing])
         session.talk(f"{target.key}: preparing {len(missing)} {'wheel' if len(missing) == 1 else 'wheels'}")
-        for note in by.notes:
-            session.talk(f"{target.key}: {note}")
         prepared.update(_prepare_all(session, target, missing, by))
     return prepared
 

@@ -173,7 +173,7 @@ def plan(
         stacks=planned,
         left_out=_left_out(closures, walking, lock.target),
         why=_why(closures),
-        notes=(*notes, *_notes(layers, closures, walking, lock), *_notes_of_files(opts)),
+        notes=(*notes, *_notes(project, layers, closures, walking, lock), *_notes_of_files(opts)),
     )
     if faults := doubts(made, _needs(project, closures), code):
         raise LayerkitError("the plan contradicts itself: " + "; ".join(faults), where=lock.target.key)
@@ -358,7 +358,11 @@ def _why(closures: Mapping[str, Closure]) -> dict[str, tuple[str, ...]]:
 
 
 def _notes(
-    layers: Sequence[PlannedLayer], closures: Mapping[str, Closure], rules: Rules, lock: Lock
+    project: Project,
+    layers: Sequence[PlannedLayer],
+    closures: Mapping[str, Closure],
+    rules: Rules,
+    lock: Lock,
 ) -> Iterator[str]:
     """Yield what is right and still worth knowing."""
     direct = limit("direct_upload_bytes")
@@ -369,6 +373,8 @@ def _notes(
             yield f"layer {layer.name} goes through S3: {layer.zipped:,} bytes zipped are above {direct:,}"
     if rules.mode == "bundle" and any(SDK_CORE & each.needed.keys() for each in closures.values()):
         yield f"the SDK is in the layers, all of it: {lock.sdk.reason}"
+    elif project.aws_services:
+        yield "aws-services cuts nothing: no layer holds the SDK"
 
 
 def _notes_of_files(opts: Mapping[str, FromDockerfile]) -> Iterator[str]:

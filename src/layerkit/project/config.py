@@ -275,6 +275,9 @@ def _slim(keys: Table) -> Slimming:
     value = keys.values.get("slim", True)
     if isinstance(value, bool):
         return Slimming(enabled=value)
+    if not isinstance(value, dict):
+        keys.faults.add(keys.at("slim"), f"{value!r} is none of true, false and a table")
+        return Slimming()
     inner = Table(value, keys.at("slim"), keys.faults, _SLIM)
     written = list(inner.tables("rows"))
     return Slimming(

@@ -58,8 +58,8 @@ class Rules:
         """
         if path.partition("/")[0].endswith(".dist-info") or _fits(self._kept(package), path):
             return None
-        if self.services is not None and package in _SDK and (name := _service(path)):
-            return None if name in self.services else _SERVICES
+        if self.services is not None and package in _SDK and _service(path) not in (None, *self.services):
+            return _SERVICES
         return next((row for row in self.rows if _fits(row.patterns, path)), None)
 
     def _kept(self, package: str) -> tuple[str, ...]:
@@ -156,10 +156,9 @@ def _service(path: str) -> str | None:
 def _prove_services(services: tuple[str, ...], places: Collection[str]) -> None:
     """Raise ConfigError for services that botocore has no description of."""
     known = {name for name in map(_service, places) if name}
-    for name in services:
-        if name not in known:
-            raise ConfigError(
-                f"botocore knows no service {name!r}{nearest(name, known)}",
-                where="tool.layerkit.aws-services",
-                fix="write it as boto3.client() takes it",
-            )
+    if unknown := [f"{name!r}{nearest(name, known)}" for name in services if name not in known]:
+        raise ConfigError(
+            f"botocore knows no service {', nor '.join(unknown)}",
+            where="tool.layerkit.aws-services",
+            fix="write each as boto3.client() takes it",
+        )
