@@ -25,8 +25,8 @@ layers: venv ## build the layers of the functions in lambda/ (RUNTIMES="py312 py
 	@./layer_builds.sh $(RUNTIMES)
 	@[ -n "$${PROJECT:-}" ] || $(PLAIN) ./layer_builds.sh --project lambda/add_module
 
-test: venv-dev ## run the tests (PYTEST="-k word" for some of them)
-	@.venv/bin/python -m pytest $(PYTEST)
+test: venv-dev ## run the tests (PYTEST="-k word" for some of them, PYTEST=-n0 in one process)
+	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST)
 
 lint: venv-dev ## look for faults: ruff, mypy, import-linter, shellcheck
 	@.venv/bin/python -m ruff check .

@@ -40,7 +40,6 @@ sys.path.append(folder)
 """
 _OURS = frozenset({"layerkit-loader", "backports-zstd", "pyzstd"})
 _CPU_WHEEL = re.compile(r"torch-([^-]+)-cp(3)(\d+)-cp\d+-manylinux_(\d+)_(\d+)_\w+\.whl")
-_TMP = 4 << 30  # bytes: no way is to fail for want of room
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,5 +206,5 @@ class _Making:
             task=folder / "task",
             runtime=self._runtime,
             python=self._python,
-            tmp=_TMP,
+            tmp=self._folder / "tmp",
         )

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 _UV_SETTINGS = ("UV_INDEX", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep together, in one process of several, what shares an engine or a gigabyte of wheels, and each file."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        shared = set(getattr(item, "fixturenames", ())) & {"engine", "workshop"}
+        item.add_marker(pytest.mark.xdist_group(*sorted(shared)[:1] or [str(item.path)]))
+
+
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Give an empty store, which is also the one that the commands use."""

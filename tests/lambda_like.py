@@ -57,7 +57,8 @@ bind "$lang" /var/lang
 mkdir "$root/dev" "$root/proc" "$root/tmp"
 mount --rbind /dev "$root/dev"
 mount --rbind /proc "$root/proc"
-mount -t tmpfs -o "mode=1777,size=$tmp" none "$root/tmp"
+if [ -d "$tmp" ]; then mount --bind "$tmp" "$root/tmp"
+else mount -t tmpfs -o "mode=1777,size=$tmp" none "$root/tmp"; fi
 mount -o remount,ro none "$root"
 chroot=$(command -v chroot)
 PATH=$path exec "$chroot" "$root" /bin/sh -c 'cd /var/task && exec "$@"' sh "$@"
@@ -83,7 +84,7 @@ class Function:
 
     `opt` and `task` are the folders of its unzipped layers and code, `runtime` one with awslambdaric (see
     `install_runtime`), `python` an interpreter of the target's version, `tmp` the bytes of its ephemeral
-    storage.
+    storage, which is in memory then, or a folder that is its /tmp.
     """
 
     target: Target
@@ -93,7 +94,7 @@ class Function:
     python: Path
     handler: str = "app.handler"
     environment: Mapping[str, str] = field(default_factory=dict)
-    tmp: int = 512 << 20
+    tmp: int | Path = 512 << 20
 
 
 class FunctionError(Exception):
@@ -198,7 +199,7 @@ def _command(function: Function) -> list[str]:
 
 def _environment(function: Function, address: str) -> dict[str, str]:
     """Return the environment of a function, with its own variables above Lambda's."""
-    lambdas = environment(function.target, Limits(tmp=function.tmp))
+    lambdas = environment(function.target, Limits())
     own = {"AWS_LAMBDA_RUNTIME_API": address, "_HANDLER": function.handler}
     return {**lambdas, **own, **function.environment}
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # What frames take of what deflate takes: no more than that in nearly all that was tried. Where it is more,
 # the choice is made again; where it is less, more is unpacked than need be.
-_BETTER = 0.8
+_BETTER = 0.82
 _TRIES = 4
 _SPARE = 8 << 20  # bytes left for the code of functions that nobody has said anything of
 _MIB = 1 << 20
