@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_like import install_runtime, missing, started
-from layerkit.lock.uv import uv_binary
+from layerkit.lock.places import uv_binary
 from layerkit.target import limit
 from machine import describe
 from real import interpreter

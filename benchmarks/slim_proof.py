@@ -25,7 +25,7 @@ from zipfile import ZipFile
 
 from environments import runtime_python
 from layerkit.archive import Run, compose
-from layerkit.lock.uv import uv_binary
+from layerkit.lock.places import uv_binary
 from layerkit.prepare import PreparedWheel, prepare
 from layerkit.progress import progress
 from layerkit.project import Slimming

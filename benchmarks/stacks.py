@@ -16,7 +16,7 @@ import tomli_w
 
 from lambda_like import Function
 from layerkit.build import build_target
-from layerkit.lock.uv import uv_binary
+from layerkit.lock.places import uv_binary
 from layerkit.progress import progress
 from layerkit.session import open_session
 from layerkit.target import target

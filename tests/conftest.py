@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -95,3 +96,21 @@ def cloud(aws_server: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("layerkit.publish.calls.FIRST_WAIT", 0.001)
     monkeypatch.setattr("layerkit.publish.functions.LOOK", 0.01)
     return aws_server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for the loopback, with its key, in one PEM file."""
+    folder = tmp_path_factory.mktemp("tls")
+    pem = folder / "self.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=loopback", "-addext", "subjectAltName=IP:127.0.0.1"]
+    # Whom it is for, and nobody else: a strict reader takes no authority for a server.
+    names += ["-addext", "basicConstraints=critical,CA:FALSE"]
+    files = ["-keyout", str(folder / "key"), "-out", str(folder / "crt")]
+    try:
+        subprocess.run([*command, *names, *files], check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("making a certificate needs the openssl program")
+    pem.write_text((folder / "crt").read_text() + (folder / "key").read_text())
+    return pem

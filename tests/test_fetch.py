@@ -629,39 +629,6 @@ def test_a_full_disk_ends_the_run_with_one_error(server: Loopback, tmp_path: Pat
         subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for the loopback, with its key, in one PEM file."""
-    folder = tmp_path_factory.mktemp("tls")
-    pem = folder / "self.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=loopback",
-    ]
-    names = [
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        str(folder / "key"),
-        "-out",
-        str(folder / "crt"),
-    ]
-    try:
-        subprocess.run([*command, *names], check=True, capture_output=True)
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        pytest.skip("making a certificate needs the openssl program")
-    pem.write_text((folder / "crt").read_text() + (folder / "key").read_text())
-    return pem
-
-
 @pytest.fixture
 def secure_server(certificate: Path) -> Iterator[Loopback]:
     import ssl

@@ -12,7 +12,7 @@ import pytest
 from layerkit import errors
 from layerkit.cli.publishing import publish
 from layerkit.errors import LayerkitError
-from layerkit.lock.uv import uv_binary
+from layerkit.lock.places import uv_binary
 from layerkit.project import config, publishing
 
 ROOT = Path(__file__).parent.parent

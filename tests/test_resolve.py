@@ -11,6 +11,7 @@ from factory import BuiltWheel, make_wheel
 from layerkit import lock as locks
 from layerkit.errors import ResolutionError
 from layerkit.lock.resolve import resolve
+from layerkit.lock.uv import Uv
 from layerkit.project import Pin
 from layerkit.target import Target, target
 from projects import project, requirement
@@ -45,7 +46,7 @@ def _lock(one: Project, store: Store, wheels: Path, at: Target = PY312, **more: 
             with store.publish("wheels", ref.sha256, ".whl") as temporary:
                 shutil.copyfile(ref.path or wheels / ref.filename, temporary)
 
-    return resolve(one, at, store, fetch, built={}, **more)  # type: ignore[arg-type]
+    return resolve(one, at, Uv(at, store, one.root), store, fetch, built={}, **more)  # type: ignore[arg-type]
 
 
 def _versions(lock: Lock) -> dict[str, str]:

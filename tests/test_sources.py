@@ -14,6 +14,7 @@ from layerkit.errors import ResolutionError
 from layerkit.lock import Source, WheelRef
 from layerkit.lock.resolve import resolve
 from layerkit.lock.sources import BuiltWheel, Sources, build_constraints
+from layerkit.lock.uv import Uv
 from layerkit.target import target
 from layerkit.wheel import Wheel
 from projects import project, requirement
@@ -87,7 +88,8 @@ class Bench:
 
         one = self.project(*roots)
         sources = Sources(build, self.forge, may_add=may_add)
-        return resolve(one, PY315, self.store, fetch, built={}, sources=sources, **more)  # type: ignore[arg-type]
+        uv = Uv(PY315, self.store, one.root, sources=sources)
+        return resolve(one, PY315, uv, self.store, fetch, built={}, **more)  # type: ignore[arg-type]
 
     def project(self, *roots: str | Requirement) -> Project:
         return project(self.root, {"default": roots})
@@ -251,7 +253,7 @@ def test_the_projects_own_indexes_still_count(
 def test_settings_are_combined_as_uv_does_and_paths_are_made_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from layerkit.lock.sources import _settings
+    from layerkit.lock.sources import settings
 
     home, app = tmp_path / "home", tmp_path / "app"
     (home / "uv").mkdir(parents=True)
@@ -268,7 +270,7 @@ def test_settings_are_combined_as_uv_does_and_paths_are_made_absolute(
     (home / "uv" / "uv.toml").write_text(
         'find-links = ["https://h/", "/abs"]\noffline = false\nindex = [{url = "https://me:pw@h/"}]\n'
     )
-    assert _settings(app) == {
+    assert settings(app) == {
         "find-links": [str(app / "a"), "https://h/", "/abs"],
         "offline": True,
         "build-constraint-dependencies": ["c<3"],

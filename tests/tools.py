@@ -10,7 +10,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from layerkit.lock.uv import uv_binary
+from layerkit.lock.places import uv_binary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from layerkit.engines import INSIDE
 from layerkit.errors import ConfigError
 from layerkit.layer import last_division, standing
 from layerkit.output import alone, write_bytes
@@ -106,6 +107,7 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
         own.wheel.sha256 if own else "",
         _settings(project),
         means(session, target).who,
+        "inside" if session.engines.all_inside else "",
         *(one.digest() for one in code),
     ]
     key = standing.build_key(*digests, *_keys(asked), last_division.read(project, target.key)[1])
@@ -115,6 +117,8 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
         return Built(manifest=read(path), path=path, unchanged=True, engine=session.engines.use(target.key))
     plan = planned(session, lock, own, code, asked)
     report = _checked(session, plan)
+    if session.engines.all_inside:
+        _check_inside(session, plan, report, path.name)
     # Two builds into one folder must not remember each other's files.
     with alone(project.lock_folder / f"{target.key}.busy"):
         manifest = _write(session, plan, report, path)
@@ -318,6 +322,30 @@ def _checked(session: Session, plan: Planned) -> Report:
     report = check_plan(plan.plan, plan.lock, session.project.never, plan.opts, files)
     report.raise_for_errors()
     return report
+
+
+def _check_inside(session: Session, plan: Planned, report: Report, name: str) -> None:
+    """Check the zips as they will be, in the runtime's image, before they are written where they belong."""
+    import tempfile
+    from pathlib import Path
+
+    from layerkit.check import brought
+    from layerkit.check.inside import check_stacks, inside_of, stack_files
+    from layerkit.container.stage import Limits
+
+    target = plan.lock.target
+    inside = inside_of(
+        session.engines, Limits(), session.talk, project=session.project, offline=session.offline
+    )
+    with tempfile.TemporaryDirectory(prefix="layerkit-") as folder:
+        manifest = _write(session, plan, report, Path(folder, name))
+        stacks = stack_files(manifest, Path(folder))
+        found = check_stacks(stacks, target, brought(target, plan.lock), inside, INSIDE)
+    for stack, one in found:
+        for each in one.warnings:
+            session.talk(f"{target.key}: stack {stack}: {each}")
+    for _, one in found:
+        one.raise_for_errors()
 
 
 def _files(plan: Planned) -> dict[str, list[Entry]]:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from layerkit.container.room import Rooms
 
 VARIABLE = "LAYERKIT_ENGINE"
+# Why the rule `docker` needs an engine.
+INSIDE = "everything happens inside the image"
 _AS_ASKED = "as asked"
+_DONE = "what happens inside the image has happened before"
 _NO_NEED = "nothing here needs Docker"
 
 
@@ -123,7 +126,8 @@ class Engines:
         reasons = self.reasons.get(target)
         if reasons:
             return Use(asked=self.rule, used="docker", reason="; ".join(reasons))
-        return Use(asked=self.rule, used="wheels", reason=_AS_ASKED if self.rule == "wheels" else _NO_NEED)
+        why = {"wheels": _AS_ASKED, "auto": _NO_NEED, "docker": _DONE}[self.rule]
+        return Use(asked=self.rule, used="wheels", reason=why)
 
 
 def rule_of(option: str | None, configured: EngineRule | None) -> EngineRule:

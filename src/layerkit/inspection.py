@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layerkit import lock as locks
@@ -14,14 +13,11 @@ from layerkit.session import chosen_runtimes, fetch_wheels, lock_target, own_pac
 from layerkit.target import target as make_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from layerkit.check import Installed
     from layerkit.check.findings import Report
-    from layerkit.check.inside import Inside, StackFiles
-    from layerkit.container.stage import Limits
-    from layerkit.engines import Engines
-    from layerkit.project import Project
+    from layerkit.check.inside import Inside
     from layerkit.session import Session
     from layerkit.target import Target
 
@@ -32,22 +28,11 @@ def check_built(session: Session, target: Target, inside: Inside | None = None) 
     With `inside`, the runtime's image is asked as well.
     """
     from layerkit.check import brought
-    from layerkit.check.inside import StackFiles
+    from layerkit.check.inside import check_stacks, stack_files
 
     path, manifest = read_built(session.project, target)
     lock = locks.current(session.project, target)
-    absent = {one.name: one.reason for one in manifest.left_out}
-    files = {layer.name: path.parent / layer.zip.file for layer in manifest.layers}
-    stacks = [
-        StackFiles(
-            name=stack.name,
-            layers=[files[name] for name in stack.layers],
-            code=path.parent / stack.code.file if stack.code else None,
-            absent=absent,
-        )
-        for stack in manifest.stacks
-    ]
-    return _checked(stacks, target, brought(target, lock), inside)
+    return check_stacks(stack_files(manifest, path.parent), target, brought(target, lock), inside)
 
 
 def check_given(
@@ -63,7 +48,7 @@ def check_given(
     With `inside`, the runtime's image is asked as well.
     """
     from layerkit.check import brought
-    from layerkit.check.inside import StackFiles
+    from layerkit.check.inside import StackFiles, check_stacks
 
     if not runtimes:
         raise UsageError("nothing says which runtime the zips are for", fix="add it: --runtime py312")
@@ -73,61 +58,7 @@ def check_given(
         for arch in (architectures or ("x86_64",))
     ]
     stack = StackFiles(name="given", layers=zips, code=code)
-    return [pair for target in targets for pair in _checked([stack], target, brought(target), inside)]
-
-
-def _checked(
-    stacks: Sequence[StackFiles], target: Target, runtime: Sequence[Installed], inside: Inside | None
-) -> list[tuple[str, Report]]:
-    """Check stacks by their zips, and inside the image where that is asked for."""
-    from layerkit.check import check_zips
-    from layerkit.check.inside import look_inside
-
-    reports = [
-        check_zips(one.layers, target, runtime, function=one.code, absent=one.absent) for one in stacks
-    ]
-    pairs = zip(stacks, reports, strict=True)
-    return look_inside(inside, target, pairs) if inside else [(one.name, found) for one, found in pairs]
-
-
-def inside_of(
-    engines: Engines,
-    limits: Limits,
-    talk: Callable[[str], None],
-    *,
-    project: Project | None = None,
-    offline: bool = False,
-) -> Inside:
-    """Return how to look inside; a project adds its images, its indexes and the modules that may fail."""
-    from layerkit.check.inside import Inside
-
-    return Inside(
-        engines=engines,
-        images=dict(project.containers.images) if project else {},
-        limits=limits,
-        may_fail=project.import_may_fail if project else frozenset(),
-        pip_wheel=lambda target: _pip_wheel(target, project, offline=offline),
-        talk=talk,
-        offline=offline,
-    )
-
-
-def _pip_wheel(target: Target, project: Project | None, *, offline: bool) -> tuple[Path, str]:
-    """Return path and name of the newest wheel of pip that the target's Python takes."""
-    from layerkit.fetch import fetch
-    from layerkit.fetch.credentials import Credentials
-    from layerkit.lock.pick import pick
-    from layerkit.lock.uv import Question, Uv
-    from layerkit.store import Store
-
-    folder, arguments = (project.root, project.index_arguments) if project else (Path.cwd(), ())
-    store = Store.default()
-    (found,) = Uv(target, store, folder, offline=offline).resolve(
-        Question(requirements=("pip",), arguments=arguments)
-    )
-    wheel = pick(found, target).wheel
-    fetch([wheel], store, credentials=Credentials.load(folder, arguments=arguments), offline=offline)
-    return store.path("wheels", wheel.sha256, ".whl"), wheel.filename
+    return [pair for target in targets for pair in check_stacks([stack], target, brought(target), inside)]
 
 
 def tree_target(session: Session, target: Target, package: str | None) -> dict[str, Any]:

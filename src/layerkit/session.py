@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from layerkit import lock as locks
-from layerkit.engines import Engines, rule_of
+from layerkit.engines import INSIDE, Engines, rule_of
 from layerkit.errors import BuildError, ResolutionError, UsageError
 from layerkit.project import load, validate, with_pins
 from layerkit.store import Store
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from layerkit.container.building import Builder
     from layerkit.fetch.download import Progress
     from layerkit.lock import Lock, LockedPackage, WheelRef
+    from layerkit.lock.places import Inside
     from layerkit.lock.sources import Sources
     from layerkit.project import Overrides, Project
     from layerkit.target import Target
@@ -111,7 +112,8 @@ def lock_target(session: Session, target: Target, *, upgrade: Sequence[str] = ()
     Raises ResolutionError when it would have to be made and `renew` forbids it.
     """
     where = str(locks.lock_path(session.project, target))
-    if not upgrade and (lock := locks.current(session.project, target)):
+    all_inside = session.engines.all_inside
+    if not upgrade and (lock := locks.current(session.project, target, inside=all_inside)):
         changed = _built_again(session, lock)
         if not changed:
             return lock
@@ -124,21 +126,54 @@ def lock_target(session: Session, target: Target, *, upgrade: Sequence[str] = ()
         session.talk(f"{target.key}: built again, with other bytes than the lock has: {'; '.join(changed)}")
     elif not renew:
         raise ResolutionError(
-            "the lock is missing or answers other requirements", where=where, fix="run `layerkit lock`"
+            "the lock is missing or answers other requirements"
+            + (", or it was not made inside the image" if all_inside else ""),
+            where=where,
+            fix="run `layerkit lock`" + (" --engine docker" if all_inside else ""),
         )
     from layerkit.lock.resolve import resolve
+    from layerkit.lock.uv import Uv
 
     project = with_pins(session.project)
     validate(project)
-    session.talk(f"{target.key}: resolving")
+    inside = _inside(session, target) if all_inside else None
+    session.talk(f"{target.key}: resolving" + (f" in {inside.image.reference}" if inside else ""))
+    uv = Uv(
+        inside.target if inside else target,
+        session.store,
+        project.root,
+        sources=_sources(session, target),
+        place=inside.place if inside else None,
+        offline=session.offline,
+    )
     return resolve(
         project,
         target,
+        uv,
         session.store,
         lambda wheels: fetch_wheels(session, wheels),
         built=_built_folders(session, target),
-        sources=_sources(session, target),
+        inside=inside,
         upgrade=upgrade,
+    )
+
+
+def _inside(session: Session, target: Target) -> Inside:
+    """Return how to resolve inside the runtime's image."""
+    from layerkit.container.images import ready, reference
+    from layerkit.container.uv_room import resolver
+
+    project = session.project
+    rooms = session.engines.need(target.key, INSIDE)
+    wanted = reference(target, "run", dict(project.containers.images))
+    image = ready(rooms.engine, wanted, target.arch, session.talk, offline=session.offline)
+    return resolver(
+        rooms,
+        image,
+        target,
+        project,
+        session.store,
+        lambda wheels: fetch_wheels(session, wheels),
         offline=session.offline,
     )
 

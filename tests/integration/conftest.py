@@ -13,7 +13,7 @@ import pytest
 pytest.register_assert_rewrite("lambda_like", "real", "side_by_side")
 
 from lambda_like import Function, install_runtime, missing, without  # noqa: E402
-from layerkit.lock.uv import uv_binary  # noqa: E402
+from layerkit.lock.places import uv_binary  # noqa: E402
 from layerkit.target import target  # noqa: E402
 from real import Workshop, open_workshop  # noqa: E402
 

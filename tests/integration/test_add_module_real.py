@@ -16,7 +16,7 @@ import pytest
 from aws import REGION, Cloud
 from factory import make_wheel
 from lambda_like import Function, install_runtime, missing, started, without
-from layerkit.lock.uv import uv_binary
+from layerkit.lock.places import uv_binary
 from layerkit.target import Target, limit, target
 from loopback import Loopback
 from real import glibc, here, interpreter

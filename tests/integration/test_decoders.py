@@ -8,7 +8,7 @@ import pytest
 
 from bundles import bundle
 from layerkit.lock.decoder import decoder
-from layerkit.lock.uv import uv_binary
+from layerkit.lock.places import uv_binary
 from layerkit.project import OverLimit
 from layerkit.target import target
 from projects import project

@@ -114,7 +114,7 @@ def _proven(path: str, minor: str) -> Found | None:
 
 def _uv(*arguments: str) -> str | None:
     """Return what uv prints, None when it fails."""
-    from layerkit.lock.uv import uv_binary
+    from layerkit.lock.places import uv_binary
 
     path = os.pathsep.join(_folders())
     done = subprocess.run(  # noqa: S603 - uv, which came with layerkit

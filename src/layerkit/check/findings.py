@@ -75,6 +75,10 @@ class Finding:
     text: str
     fix: str
 
+    def __str__(self) -> str:
+        """Return the finding on one line, without what to do."""
+        return f"{self.severity}: {self.where}: {self.text} [{self.code}]"
+
 
 def finding(code: str, where: str, text: str, fix: str) -> Finding:
     """Return a finding; its severity is the one of its code."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layerkit.check import check_zips
 from layerkit.check.findings import report
 from layerkit.check.in_image import Subject, judge, look
 from layerkit.check.modules import Module, stack_modules
@@ -13,13 +15,15 @@ from layerkit.container.stage import Limits, open_stage
 from layerkit.target import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
+    from layerkit.check import Installed
     from layerkit.check.findings import Report
     from layerkit.container.images import Image
     from layerkit.container.stage import Stage
     from layerkit.engines import Engines
+    from layerkit.layer.manifest import Manifest
+    from layerkit.project import Project
     from layerkit.target import Target
 
 _WHY = "checks inside the image were asked for"
@@ -53,8 +57,78 @@ class Inside:
     offline: bool = False
 
 
+def inside_of(
+    engines: Engines,
+    limits: Limits,
+    talk: Callable[[str], None],
+    *,
+    project: Project | None = None,
+    offline: bool = False,
+) -> Inside:
+    """Return how to look inside; a project adds its images, its indexes and the modules that may fail."""
+    return Inside(
+        engines=engines,
+        images=dict(project.containers.images) if project else {},
+        limits=limits,
+        may_fail=project.import_may_fail if project else frozenset(),
+        pip_wheel=lambda target: _pip_wheel(target, project, offline=offline),
+        talk=talk,
+        offline=offline,
+    )
+
+
+def _pip_wheel(target: Target, project: Project | None, *, offline: bool) -> tuple[Path, str]:
+    """Return path and name of the newest wheel of pip that the target's Python takes."""
+    from layerkit.fetch import fetch
+    from layerkit.fetch.credentials import Credentials
+    from layerkit.lock.pick import pick
+    from layerkit.lock.uv import Question, Uv
+    from layerkit.store import Store
+
+    folder, arguments = (project.root, project.index_arguments) if project else (Path.cwd(), ())
+    store = Store.default()
+    (found,) = Uv(target, store, folder, offline=offline).resolve(
+        Question(requirements=("pip",), arguments=arguments)
+    )
+    wheel = pick(found, target).wheel
+    fetch([wheel], store, credentials=Credentials.load(folder, arguments=arguments), offline=offline)
+    return store.path("wheels", wheel.sha256, ".whl"), wheel.filename
+
+
+def stack_files(manifest: Manifest, folder: Path) -> list[StackFiles]:
+    """Return the stacks of a build whose zips lie in `folder`."""
+    absent = {one.name: one.reason for one in manifest.left_out}
+    files = {layer.name: folder / layer.zip.file for layer in manifest.layers}
+    return [
+        StackFiles(
+            name=stack.name,
+            layers=[files[name] for name in stack.layers],
+            code=folder / stack.code.file if stack.code else None,
+            absent=absent,
+        )
+        for stack in manifest.stacks
+    ]
+
+
+def check_stacks(
+    stacks: Sequence[StackFiles],
+    target: Target,
+    runtime: Sequence[Installed],
+    inside: Inside | None,
+    why: str = _WHY,
+) -> list[tuple[str, Report]]:
+    """Check stacks by their zips, and in the image where that is asked for; return (stack, report) pairs."""
+    reports = [
+        check_zips(one.layers, target, runtime, function=one.code, absent=one.absent) for one in stacks
+    ]
+    pairs = list(zip(stacks, reports, strict=True))
+    if inside is None:
+        return [(files.name, found) for files, found in pairs]
+    return look_inside(inside, target, pairs, why)
+
+
 def look_inside(
-    inside: Inside, target: Target, stacks: Iterable[tuple[StackFiles, Report]], why: str = _WHY
+    inside: Inside, target: Target, pairs: Sequence[tuple[StackFiles, Report]], why: str = _WHY
 ) -> list[tuple[str, Report]]:
     """Return each stack's report with what was found in the image.
 
@@ -63,7 +137,6 @@ def look_inside(
     """
     from layerkit.container.images import ready, reference
 
-    pairs = list(stacks)
     if all(map(_refused, (one for _, one in pairs))):
         return [(files.name, one) for files, one in pairs]
     rooms = inside.engines.need(target.key, why)

@@ -80,8 +80,8 @@ def _inside(engines: Engines, options: dict[str, Any], project: Project | None =
     """Return how to look inside the image, where that is asked for."""
     if not options["in_image"]:
         return None
+    from layerkit.check.inside import inside_of
     from layerkit.container.stage import MIB, Limits
-    from layerkit.inspection import inside_of
 
     limits = Limits(memory=options["memory"] * MIB, tmp=options["tmp"] * MIB)
     return inside_of(engines, limits, talk(options), project=project, offline=options["offline"])

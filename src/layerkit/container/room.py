@@ -150,6 +150,21 @@ class Room:
         workdir: str = "/",
     ) -> str:
         """Return what a program prints on stdout. Raises EngineError with its stderr when it fails."""
+        code, out, error = self.captured(argv, env=env, user=user, workdir=workdir)
+        if code:
+            said = (error or out).strip()
+            raise EngineError(f"{argv[0]} ended with {code}: {redact(said)}", where=self.image.reference)
+        return out
+
+    def captured(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        user: str = "",
+        workdir: str = "/",
+    ) -> tuple[int, str, str]:
+        """Return a program's exit code, and what it prints on stdout and on stderr."""
         printed = {1: bytearray(), 2: bytearray()}
 
         def take(chunk: bytes, stream: int) -> None:
@@ -158,10 +173,8 @@ class Room:
                 raise EngineError(f"{argv[0]} prints without end", where=self.image.reference)
 
         code = self._execute(argv, take, env, user, workdir)
-        if code:
-            said = bytes(printed[2] or printed[1]).decode("utf-8", "replace").strip()
-            raise EngineError(f"{argv[0]} ended with {code}: {redact(said)}", where=self.image.reference)
-        return printed[1].decode("utf-8", "replace")
+        out, error = (printed[stream].decode("utf-8", "replace") for stream in (1, 2))
+        return code, out, error
 
     def put(self, folder: str, entries: Iterable[Entry]) -> None:
         """Lay files down below a folder that exists; folders on the way to each file are made."""

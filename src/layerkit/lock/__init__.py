@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,6 +67,16 @@ class SdkDecision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRef:
+    """The image whose interpreter a lock was resolved by: its name, its content, what it said of itself."""
+
+    reference: str
+    digest: str
+    python: str
+    glibc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LockedPackage:
     """One package of a lock: its wheel, and what it requires on the target.
 
@@ -85,7 +95,9 @@ class LockedPackage:
 class Lock:
     """The packages of all layers for one target, in name order, and how they were decided.
 
-    `inputs` is the digest of what was asked, `digest` the one of the file itself.
+    `inputs` is the digest of what was asked, `digest` the one of the file itself. `image` is set where
+    the resolution happened in one; then the release of Python in `target`, which markers ask for, is the
+    image's.
     """
 
     target: Target
@@ -95,6 +107,7 @@ class Lock:
     path: Path
     digest: str
     notes: tuple[str, ...] = ()
+    image: ImageRef | None = None
 
     def package(self, name: str) -> LockedPackage | None:
         """Return the package of that canonical name, if the lock has it."""
@@ -145,8 +158,11 @@ def inputs_digest(project: Project, target: Target) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-def current(project: Project, target: Target) -> Lock | None:
-    """Return the lock on disk if it answers what the project asks today, else None."""
+def current(project: Project, target: Target, *, inside: bool = False) -> Lock | None:
+    """Return the lock on disk if it answers what the project asks today, else None.
+
+    With `inside` only one that was resolved in the runtime's image will do.
+    """
     path = lock_path(project, target)
     if not path.exists():
         return None
@@ -154,6 +170,8 @@ def current(project: Project, target: Target) -> Lock | None:
     # A wheel built from a local folder is only on the machine that built it.
     local = (package.wheel.path for package in lock.packages if package.wheel.path)
     if lock.inputs != inputs_digest(project, target) or not all(map(os.path.exists, local)):
+        return None
+    if inside and lock.image is None:
         return None
     return lock
 
@@ -173,6 +191,8 @@ def write(
     sdk: SdkDecision,
     inputs: str,
     notes: Sequence[str],
+    *,
+    image: ImageRef | None = None,
 ) -> Lock:
     """Write a lock, whole or not at all, and return it as it would be read again."""
     import tomli_w
@@ -189,6 +209,7 @@ def write(
                 "inputs": inputs,
                 "notes": list(notes),
                 "sdk": {"mode": sdk.mode, "reason": sdk.reason},
+                **({"image": asdict(image)} if image else {}),
             }
         },
     }
@@ -252,6 +273,7 @@ def _read(text: str, path: Path, target: Target) -> Lock:
         packages = tuple(_read_package(table, path.parent) for table in document["packages"])
         sdk = SdkDecision(mode=ours["sdk"]["mode"], reason=ours["sdk"]["reason"])
         notes, inputs = tuple(ours["notes"]), str(ours["inputs"])
+        image = ImageRef(**ours["image"]) if "image" in ours else None
         if ours["format"] != FORMAT:
             inputs = ""
     except (TOMLDecodeError, KeyError, TypeError, IndexError) as error:
@@ -262,7 +284,14 @@ def _read(text: str, path: Path, target: Target) -> Lock:
         ) from error
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Lock(
-        target=target, packages=packages, sdk=sdk, inputs=inputs, path=path, digest=digest, notes=notes
+        target=replace(target, python=image.python) if image else target,
+        packages=packages,
+        sdk=sdk,
+        inputs=inputs,
+        path=path,
+        digest=digest,
+        notes=notes,
+        image=image,
     )
 
 

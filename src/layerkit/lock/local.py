@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from layerkit.errors import BuildError, WheelError
 from layerkit.lock import WheelRef
-from layerkit.lock.uv import uv_binary
+from layerkit.lock.places import uv_binary
 from layerkit.output import write_bytes
 from layerkit.redaction import redact
 from layerkit.source_date import EPOCH

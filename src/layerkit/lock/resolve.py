@@ -11,15 +11,16 @@ from layerkit.lock.decoder import decoder
 from layerkit.lock.pick import pick, sized, verify_hashes
 from layerkit.lock.reasons import forced_by, older
 from layerkit.lock.sdk import choose_versions
-from layerkit.lock.uv import Question, UnsatisfiableError, Uv
+from layerkit.lock.uv import Question, UnsatisfiableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from layerkit.lock import Lock, LockedPackage, WheelRef
+    from layerkit.lock.places import Inside
     from layerkit.lock.sdk import Resolution
-    from layerkit.lock.sources import Sources
+    from layerkit.lock.uv import Uv
     from layerkit.metadata import Dependency
     from layerkit.project import Pin, Project, Requirement
     from layerkit.store import Store
@@ -29,24 +30,24 @@ if TYPE_CHECKING:
 def resolve(
     project: Project,
     target: Target,
+    uv: Uv,
     store: Store,
     fetch: Callable[[Sequence[WheelRef]], None],
     *,
     built: Mapping[Path, Path],
-    sources: Sources | None = None,
+    inside: Inside | None = None,
     upgrade: Sequence[str] = (),
-    offline: bool = False,
 ) -> Lock:
     """Resolve the project for the target, fetch the wheels, and write the lock.
 
-    `built` says which wheel each local folder was built into, `sources` what is built from its source
-    archive; without that only wheels count. `upgrade` names packages whose
-    locked versions may move (`*`: all). Versions of an earlier lock are kept where they fit.
-    Raises ResolutionError, which for a missing wheel names the tags that exist.
+    `built` says which wheel each local folder was built into, `inside` in which image uv asks the
+    interpreter. `upgrade` names packages whose locked versions may move (`*`: all). Versions of an
+    earlier lock are kept where they fit. Raises ResolutionError, which for a missing wheel names the
+    tags that exist.
     """
-    uv = Uv(target, store, project.root, sources=sources, offline=offline)
-    roots = tuple(root for root in locks.roots(project) if _applies(root.marker, target))
-    pins = _pins(project, target)
+    on = uv.target
+    roots = tuple(root for root in locks.roots(project) if _applies(root.marker, on))
+    pins = _pins(project, on)
     question = _question(project, target, roots, pins, built, upgrade)
     names = frozenset(root.name for root in roots)
     try:
@@ -55,15 +56,18 @@ def resolve(
         from layerkit.lock.explain import explain
 
         raise explain(error, uv, project) from error
-    packages = tuple(sized(pick(candidate, target)) for candidate in resolution.candidates)
+    packages = tuple(sized(pick(candidate, on)) for candidate in resolution.candidates)
     verify_hashes(packages, roots, pins, project.pins_source)
     fetch([package.wheel for package in packages])
-    packages = _with_requirements(packages, roots, target, store)
-    bounds = (*roots, *(one for one in project.constraints if _applies(one.marker, target)))
-    decision = forced_by(resolution.sdk, packages, bounds, target)
+    packages = _with_requirements(packages, roots, on, store)
+    bounds = (*roots, *(one for one in project.constraints if _applies(one.marker, on)))
+    decision = forced_by(resolution.sdk, packages, bounds, on)
     notes = (*resolution.notes, *older(uv, project.index_arguments, packages, bounds, pins))
+    # Whether the lock is current must be known without the image: the facts that are asked by stand in it.
     path, inputs = lock_path(project, target), inputs_digest(project, target)
-    return write(path, target, packages, decision, inputs, notes)
+    if inside is None:
+        return write(path, target, packages, decision, inputs, notes)
+    return write(path, target, packages, decision, inputs, (*notes, *inside.notes), image=inside.image)
 
 
 def _choose(

@@ -63,7 +63,7 @@ class KnownSources:
         """Write the settings for uv, with what is known of each package, and return the path as text."""
         import tomli_w
 
-        document = _settings(project)
+        document = settings(project)
         ours = [
             *map(self._metadata, self.built),
             *({"name": n, "requires-dist": []} for n in sorted(self.names)),
@@ -82,7 +82,7 @@ class KnownSources:
 
 def build_constraints(project: Path) -> tuple[str, ...]:
     """Return uv's `build-constraint-dependencies`, which bound what builds may use."""
-    return tuple(str(text) for text in _settings(project).get("build-constraint-dependencies", []))
+    return tuple(str(text) for text in settings(project).get("build-constraint-dependencies", []))
 
 
 class Sources:
@@ -141,7 +141,7 @@ def _from_source(candidate: Candidate) -> bool:
     return candidate.sdist is not None and not candidate.wheels
 
 
-def _settings(project: Path) -> dict[str, Any]:
+def settings(project: Path) -> dict[str, Any]:
     """Return what all of uv's configuration files say together, the nearest first, as uv combines them."""
     combined: dict[str, Any] = {}
     for source, document in uv_settings.documents(project, os.environ):

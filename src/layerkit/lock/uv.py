@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from layerkit.errors import LayerkitError, NetworkError, ResolutionError, StorageError
+from layerkit.errors import LayerkitError, NetworkError, ResolutionError
 from layerkit.lock import Source, WheelRef
+from layerkit.lock.places import Errand, Here
 from layerkit.redaction import redact, strip_credentials
 from layerkit.target import runtimes
 from layerkit.toml import parse
@@ -29,6 +30,7 @@ from layerkit.toml import parse
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from layerkit.lock.places import Place
     from layerkit.lock.sources import KnownSources, Sources
     from layerkit.store import Store
     from layerkit.target import Target
@@ -45,6 +47,7 @@ _NETWORK_SIGNS = (
 _OFFLINE_SIGNS = ("network was disabled", "not found in the cache")
 _FIRST_LINES, _LAST_LINES = 8, 12
 _UNSATISFIABLE = "No solution found"
+_FILE_ADDRESS = re.compile(r"file://[^\s;#]+")
 _UNBUILT = re.compile(r"hint: Wheels are required for `([A-Za-z0-9._-]+)`")
 # An index that wants other credentials is for uv one that does not have the package.
 _UNKNOWN_USER = "due to a lack of valid authentication credentials"
@@ -98,13 +101,18 @@ class Uv:
         folder: Path,
         *,
         sources: Sources | None = None,
+        place: Place | None = None,
         offline: bool = False,
     ) -> None:
-        """Keep whom to ask for; nothing is run yet. Without `sources` only wheels count."""
+        """Keep whom to ask for; nothing is run yet. Without `sources` only wheels count.
+
+        `place` is where uv runs, this machine by default.
+        """
         self.target = target
         self._store = store
         self._folder = folder
         self._sources = sources
+        self._place = place or Here()
         self._offline = offline
 
     @property
@@ -130,8 +138,8 @@ class Uv:
         with tempfile.TemporaryDirectory(prefix="layerkit-") as name:
             for package, version in versions.items():
                 _pretend_installed(Path(name), package, version)
-            command = [*self._uv("list"), "--target", name, "--outdated", "--format", "json"]
-            listed = json.loads(_run([*command, "--quiet", *arguments], self._folder) or "[]")
+            command = [*self._uv("list"), "--target", name, "--outdated", "--format", "json", "--quiet"]
+            listed = json.loads(self._run([*command, *arguments], Path(name)) or "[]")
         return {row["name"]: row["latest_version"] for row in listed if row["latest_filetype"] == "sdist"}
 
     def wheels_of(self, requirement: str, arguments: Sequence[str]) -> Candidate | None:
@@ -172,7 +180,8 @@ class Uv:
             if known is not None and known.names:
                 more = (*more, *known.arguments())
                 environment["UV_CONFIG_FILE"] = known.write(folder / "uv.toml", self._folder)
-            _run(self._command(question, folder, answer, more), self._folder, environment)
+            command = self._command(question, folder, answer, more)
+            self._run(command, folder, _local_files(question), answer, environment)
             return _candidates(answer.read_text(encoding="utf-8"), folder)
 
     def _command(self, question: Question, folder: Path, answer: Path, more: Sequence[str]) -> list[str]:
@@ -194,27 +203,34 @@ class Uv:
         return [*command, *question.arguments, *more]
 
     def _uv(self, verb: str) -> list[str]:
-        """Return the beginning of every call of uv: its own path, the verb, and the target."""
-        command = [uv_binary(), "pip", verb, "--no-progress", "--color", "never"]
+        """Return the arguments that every call of uv begins with: the verb, and the target."""
+        command = ["pip", verb, "--no-progress", "--color", "never"]
         if self._offline:
             command.append("--offline")
         return [*command, "--python", str(stand_in(self.target, self._store))]
 
-
-def uv_binary() -> str:
-    """Return the path of uv's program, which came with layerkit."""
-    import uv
-
-    try:
-        return str(uv.find_uv_bin())
-    except FileNotFoundError as error:
-        # In a layer, programs lie beside the folders of modules: /opt/bin, /opt/python/...
-        for folder in list(Path(uv.__file__).parents)[2:6]:
-            if os.access(folder / "bin" / "uv", os.X_OK):
-                return str(folder / "bin" / "uv")
-        raise StorageError(
-            "uv, which layerkit depends on, is not there", fix="install layerkit again"
-        ) from error
+    def _run(
+        self,
+        arguments: Sequence[str],
+        shared: Path,
+        files: Sequence[Path] = (),
+        answer: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """Run uv, return what it printed and turn its failures into ours."""
+        told = self._place.run(
+            Errand(
+                arguments=arguments,
+                folder=self._folder,
+                shared=shared,
+                needed=(stand_in(self.target, self._store), *files),
+                answer=answer,
+                environment=environment or {},
+            )
+        )
+        if told.code:
+            raise _failure(told.error)
+        return told.out
 
 
 def stand_in(target: Target, store: Store) -> Path:
@@ -267,6 +283,13 @@ def _interpreter_facts(target: Target) -> dict[str, Any]:
     }
 
 
+def _local_files(question: Question) -> list[Path]:
+    """Return the local wheels that a question names by their addresses."""
+    lines = (*question.requirements, *question.constraints, *question.overrides)
+    found = (_FILE_ADDRESS.search(line) for line in lines)
+    return [Path(unquote(urlsplit(match[0]).path)) for match in found if match]
+
+
 def _lines(folder: Path, name: str, lines: Sequence[str]) -> str:
     """Write lines to a file for uv and return its path."""
     path = folder / f"{name}.txt"
@@ -281,22 +304,6 @@ def _pretend_installed(folder: Path, name: str, version: str) -> None:
     text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     (info / "METADATA").write_text(text, encoding="utf-8")
     (info / "RECORD").write_text("", encoding="utf-8")
-
-
-def _run(command: list[str], folder: Path, more: Mapping[str, str] | None = None) -> str:
-    """Run uv, return what it printed and turn its failures into ours."""
-    import subprocess
-
-    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", **(more or {})}
-    try:
-        done = subprocess.run(  # noqa: S603
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
-    except OSError as error:
-        raise StorageError(f"uv cannot be started: {error}", fix="install layerkit again") from error
-    if done.returncode:
-        raise _failure(done.stderr.decode("utf-8", "replace"))
-    return done.stdout.decode("utf-8", "replace")
 
 
 def _failure(text: str) -> LayerkitError:

@@ -160,7 +160,7 @@ def show_findings(stack: str, report: Report, talk: Callable[[str], None]) -> No
     """Say what a check of one stack found, but for the errors, which are raised."""
     checked = f"{report.target_key}: stack {stack}"
     for finding in report.warnings:
-        talk(f"{checked}: {finding.severity}: {finding.where}: {finding.text} [{finding.code}]")
+        talk(f"{checked}: {finding}")
         if finding.fix:
             talk(f"  {finding.fix}")
     if not report.findings:
