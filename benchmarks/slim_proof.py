@@ -48,6 +48,7 @@ CORPUS = HERE / "slim_corpus.toml"
 DOCUMENT = HERE.parent / "docs" / "slimming-proof.md"
 PROBE = HERE / "slim_probe.py"
 LONGEST = 600  # seconds that one package may take
+NAMESPACE = "a folder without __init__.py"  # what slim_probe.py says of one: it was imported
 INNER = 120  # seconds after which no further module inside a package is begun
 SLIM = rules(Slimming(), None)
 _PLACE = re.compile(r"0x[0-9a-f]+")
@@ -73,8 +74,9 @@ INTRODUCTION = """\
 Written by `make slim-proof`, in {runtime}. The packages are those of `benchmarks/slim_corpus.toml`, which
 says where the list comes from, and all that they need. Each was laid out as it is, and slimmed and stripped.
 In both, the target's interpreter imported every top-level module, ran the package's line, and imported every
-module inside that slimming left there. A difference is whatever went another way in the second. Sizes are in
-bytes, unzipped.
+module inside that slimming left there. A difference is whatever went another way in the second. Counted are
+the modules that were imported in both; those inside that fail in both, for they want what is not installed
+or what no Linux has, are in a column of their own. Sizes are in bytes, unzipped.
 """
 
 
@@ -88,15 +90,19 @@ class Laid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What the proof found of one package; sizes in bytes, `differences` as sentences.
+    """What the proof found of one package; sizes in bytes, `differences` and `failing` as sentences.
 
-    `line` tells whether there is a line, and whether it ran in the package as it was.
+    `modules` and `inner` count what was imported in both, `failing` says which of the top-level modules
+    fail in both alike, `alike` how many of those inside. `line` tells whether there is a line, and whether
+    it ran in the package as it was.
     """
 
     name: str
     version: str
     modules: int
     inner: int
+    failing: tuple[str, ...]
+    alike: int
     line: str
     before: int
     after: int
@@ -223,11 +229,15 @@ def prove(name: str, whole: Laid, slim: Laid, python: str, line: str, *, deep: b
     inner = inner_modules(after, slim.site) if deep else []
     asked = {"modules": list(wheel.modules), "inner": inner, "line": line, "seconds": INNER}
     was, now = (answers(python, laid.site, asked) for laid in (whole, slim))
+    alike = {what: fault for what, fault in was.items() if now.get(what, "no answer") == fault}
+    well = {what for what, fault in alike.items() if fault in (None, NAMESPACE)}
     return Verdict(
         name=name,
         version=wheel.version,
-        modules=len(wheel.modules),
-        inner=len(was.keys() & now.keys() & set(inner)),
+        modules=len(well.intersection(wheel.modules)),
+        inner=len(well.intersection(inner)),
+        failing=tuple(f"{one}: {alike[one]}" for one in wheel.modules if one in alike.keys() - well),
+        alike=len((alike.keys() - well).intersection(inner)),
         line="" if not line else "runs" if was.get("(line)", "") is None else "fails in both",
         before=wheel.unzipped,
         after=after.unzipped,
@@ -270,6 +280,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
         "version",
         "top-level modules",
         "inner modules",
+        "fail in both",
         "line",
         "differences",
         "bytes",
@@ -283,6 +294,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
         version="",
         modules=sum(each.modules for each in verdicts),
         inner=sum(each.inner for each in verdicts),
+        alike=sum(each.alike for each in verdicts),
         line=f"{sum(each.line == 'runs' for each in verdicts)} run",
         before=sum(each.before for each in verdicts),
         after=sum(each.after for each in verdicts),
@@ -297,6 +309,7 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
         verdict.version,
         str(verdict.modules),
         str(verdict.inner),
+        str(verdict.alike),
         verdict.line,
         str(len(verdict.differences)),
         f"{verdict.before:,}",
@@ -308,13 +321,14 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
 def document(verdicts: Sequence[Verdict]) -> str:
     """Return the page that is kept of a proof of everything."""
     found = [f"* {each.name}: {sentence}" for each in verdicts for sentence in each.differences]
-    failing = [each.name for each in verdicts if each.line.startswith("fails")]
+    failing = [f"* {each.name}: {sentence}" for each in verdicts for sentence in each.failing]
+    failing += [f"* {each.name}: its line" for each in verdicts if each.line.startswith("fails")]
     return "\n".join(
         [
             INTRODUCTION.format(runtime=corpus()["runtime"]),
             *(["Differences:", "", *found] if found else ["No differences."]),
             "",
-            *([f"Lines that fail in both: {', '.join(failing)}.", ""] if failing else []),
+            *(["What fails in both alike, for reasons of its own:", "", *failing, ""] if failing else []),
             table(verdicts),
             "",
         ]
