@@ -6,6 +6,7 @@ import pytest
 
 from layerkit.errors import ConfigError, ResolutionError
 from layerkit.plan import LeftOut
+from layerkit.project import Slimming
 from layerkit.target import facts, sdk_set, target
 from locks import PANDAS, REQUESTS, SDK, held, left, lock, planned, project
 
@@ -200,3 +201,11 @@ def test_services_that_are_named_where_no_layer_holds_the_sdk_are_a_note() -> No
     assert said not in planned(values, lock(SDK, sdk="bundle")).notes
     without = replace(project({"one": ["six"]}), aws_services=("s3",))
     assert planned(without, lock({"six": []}, sdk="bundle")).notes == (said,)
+
+
+def test_files_that_stay_in_a_package_that_is_not_there_are_a_note() -> None:
+    keep = (("six", ("*.h",)), ("sixx", ("*.h",)))
+    values = replace(project({"one": ["six"]}), slim=Slimming(keep=keep))
+    assert planned(values, lock({"six": []})).notes == (
+        "slim.keep.sixx keeps nothing: the lock has no such package",
+    )

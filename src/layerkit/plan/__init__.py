@@ -375,6 +375,8 @@ def _notes(
         yield f"the SDK is in the layers, all of it: {lock.sdk.reason}"
     elif project.aws_services:
         yield "aws-services cuts nothing: no layer holds the SDK"
+    for name in sorted({name for name, _ in project.slim.keep} - rules.versions.keys()):
+        yield f"slim.keep.{name} keeps nothing: the lock has no such package"
 
 
 def _notes_of_files(opts: Mapping[str, FromDockerfile]) -> Iterator[str]:
