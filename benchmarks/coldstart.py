@@ -37,7 +37,7 @@ HEADING = """\
 Written by `make bench-coldstart`; all figures of a table are from one session, in which the ways took turns.
 A start is the time from the process to its first request for an event, with the handler's imports, under the
 real awslambdaric. Cold: pages of layers and code dropped from memory before. Nested zip with extractall is
-what other tools do, with the same versions. /tmp is a folder on this machine's disk, as Lambda's is on one."""
+what other tools do, with the same versions. /tmp is a folder on this machine's disk, as Lambda's is."""
 
 
 def say(text: str) -> None:

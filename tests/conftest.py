@@ -22,7 +22,7 @@ _UV_SETTINGS = ("UV_INDEX", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep together, in one process of several, what shares an engine or a gigabyte of wheels, and each file."""
+    """Keep in one process of several what shares an engine or a gigabyte of wheels, and each file."""
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:
