@@ -144,7 +144,7 @@ def test_links_become_copies_and_that_is_said(tmp_path: Path) -> None:
         ([folder("opt"), folder("opt/empty")], "leaves no file in /opt"),
         ([], "leaves no file in /opt"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "tar",
 )  # fmt: skip
 def test_what_no_layer_can_hold_is_refused(
     members: list[tuple[tarfile.TarInfo, bytes]], said: str, tmp_path: Path
