@@ -5,6 +5,8 @@
     elf(tables=("symtab",))               only some tables
     elf(payload=b"zip")                   bytes that no table knows, at the end
 
+    loadable(needed=["libz.so.1"])        what a loader reads, in program headers and the dynamic table alone
+
 What is said of a file here is what the tests hold the stripped one against, beside pyelftools' reading.
 """
 
@@ -12,6 +14,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 SEGMENT = struct.Struct("<IIQQQQQQ")
@@ -166,3 +172,54 @@ def _finished(
     )
     data[HEADER.size : HEADER.size + len(segments) * SEGMENT.size] = b"".join(segments)
     return bytes(data + payload)
+
+
+def loadable(
+    *,
+    machine: int = X86_64,
+    needed: Sequence[str] = (),
+    versions: Mapping[str, Sequence[str]] | None = None,
+    rpath: str | None = None,
+    runpath: str | None = None,
+    init: str | None = None,
+    stack: int | None = 6,
+    textrel: bool = False,
+) -> bytes:
+    """Return a shared object without section headers; `versions` are those needed, by soname."""
+    texts = bytearray(b"\0")
+
+    def text(value: str) -> int:
+        at = len(texts)
+        texts.extend(value.encode() + b"\0")
+        return at
+
+    if init:
+        text(f"PyInit_{init}")
+    tags = [(1, text(one)) for one in needed]
+    tags += [(tag, text(value)) for tag, value in ((15, rpath), (29, runpath)) if value is not None]
+    tags += [(22, 0)] if textrel else []
+    table = bytearray()
+    wanted = versions or {}
+    for number, (library, names) in enumerate(wanted.items(), 1):
+        size = 16 + 16 * len(names)
+        following = 0 if number == len(wanted) else size
+        table += struct.pack("<HHIII", 1, len(names), text(library), 16, following)
+        for index, name in enumerate(names, 1):
+            step = 0 if index == len(names) else 16
+            table += struct.pack("<IHHII", 0, 0, 2, text(name), step)
+    count = 2 if stack is None else 3
+    start = HEADER.size + count * SEGMENT.size
+    at_texts = start + len(table)
+    tags += [(5, at_texts), (10, len(texts))]
+    tags += [(0x6FFFFFFE, start), (0x6FFFFFFF, len(wanted))] if wanted else []
+    dynamic = b"".join(struct.pack("<QQ", *one) for one in (*tags, (0, 0)))
+    at_dynamic = at_texts + len(texts)
+    total = at_dynamic + len(dynamic)
+    segments = [SEGMENT.pack(LOAD, 5, 0, 0, 0, total, total, 0x1000)]
+    segments.append(SEGMENT.pack(DYNAMIC, 6, *[at_dynamic] * 3, *[len(dynamic)] * 2, 8))
+    if stack is not None:
+        segments.append(SEGMENT.pack(STACK, stack, 0, 0, 0, 0, 0, 16))
+    ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+    sizes = (HEADER.size, SEGMENT.size, count, 0, 0, 0)
+    head = HEADER.pack(ident, 3, machine, 1, 0, HEADER.size, 0, 0, *sizes)
+    return head + b"".join(segments) + bytes(table) + bytes(texts) + dynamic

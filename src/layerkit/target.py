@@ -145,6 +145,17 @@ def present_libraries(runtime: str) -> frozenset[str]:
     return frozenset((*known["glibc"]["value"], *known[facts()["runtimes"][runtime]["os"]]["present"]))
 
 
+def on_runtime(target: Target, soname: str) -> bool | None:
+    """Tell whether a shared library is on the managed runtime; None where nobody could say."""
+    fact = facts()["libraries"][facts()["runtimes"][target.runtime]["os"]]
+    if soname in present_libraries(target.runtime):
+        return True
+    # The interpreter's own folder is in no list of the system's packages.
+    if soname.startswith("libpython"):
+        return None
+    return False if fact["complete"] or soname in fact["absent"] or "musl" in soname else None
+
+
 def build_image(runtime: str) -> str | None:
     """Return the image of a runtime that has compilers, where one is known: SAM's, for AL1 the older one."""
     known = facts()["runtimes"][runtime]

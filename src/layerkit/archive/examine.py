@@ -49,6 +49,8 @@ MAX_ENTRIES = 250_000  # the largest wheels have some 30,000
 _MAX_VERSION = 63  # 6.3, the newest version of the format that any reader knows
 _EMPTY_STREAM = 2  # the bytes of a deflate stream that holds nothing
 _MAX_PROBLEMS = 1000
+_UNIX = 3  # "version made by" of the systems whose modes say something
+_UNSAID = 0o644  # what unpackers give to files of the others
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class _Entry:
     size: int
     offset: int
     mode: int
+    unix: bool = True
+    stamp: int = 0
     data: int = 0
     end: int = 0
 
@@ -103,6 +107,8 @@ def _member(entry: _Entry) -> Member:
         size=entry.size,
         offset=entry.data,
         executable=entry.mode & 0o111 != 0,
+        mode=entry.mode & 0o777 if entry.unix else _UNSAID,
+        stamp=entry.stamp,
     )
 
 
@@ -147,7 +153,8 @@ class _Walk:
 
     def entry(self, head: bytes, values: tuple[int, ...], raw_name: bytes, extra: bytes) -> _Entry:
         """Return one central record, checked by itself."""
-        _, _, needed, flags, method, _, _, crc, packed, size, _, _, _, disk, _, attributes, offset = values
+        _, made, needed, flags, method, time, date, crc, packed, size, *rest = values
+        _, _, _, disk, _, attributes, offset = rest
         name = self.name(raw_name, flags)
         shared = head[SHARED_IN_CENTRAL]
         if extra or MAX32 in (size, packed, offset):
@@ -162,7 +169,18 @@ class _Walk:
         if flags & ~KNOWN_FLAGS or method not in (STORED, DEFLATED) or disk:
             self.unreadable(name, flags, method, disk)
         entry = _Entry(
-            name, raw_name, shared, flags, method, crc, packed, size, offset, mode=attributes >> 16
+            name,
+            raw_name,
+            shared,
+            flags,
+            method,
+            crc,
+            packed,
+            size,
+            offset,
+            mode=attributes >> 16,
+            unix=made >> 8 == _UNIX,
+            stamp=date << 16 | time,
         )
         self.kind(entry)
         return entry

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One file in an archive; sizes in bytes, `offset` that of its first data byte."""
+    """One file in an archive; sizes in bytes, `offset` that of its first data byte.
+
+    `mode` are the permissions it is unpacked with, `stamp` its date and time as MS-DOS packed them.
+    """
 
     name: str
     method: int
@@ -16,3 +19,5 @@ class Member:
     size: int
     offset: int
     executable: bool
+    mode: int = 0o644
+    stamp: int = 0

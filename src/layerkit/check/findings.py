@@ -60,6 +60,26 @@ CODES: dict[str, tuple[Severity, str]] = {
     ),
     "image-foreign": ("error", "The image has another Python than the runtime."),
     "image-differs": ("warning", "The image has another glibc than the runtime."),
+    "elf-unreadable": ("warning", "A file begins like a shared library, and cannot be read as one."),
+    "foreign-machine": ("error", "A shared library or extension module was made for another machine."),
+    "foreign-binary": (
+        "warning",
+        "A file was made for another machine; nothing says that Python or the loader would take it.",
+    ),
+    "library-missing": ("error", "A shared library is needed that neither the stack nor the runtime has."),
+    "library-unknown": (
+        "warning",
+        "A shared library is needed that the stack lacks, and nobody could say whether the runtime has it.",
+    ),
+    "library-astray": (
+        "warning",
+        "A shared library is needed that lies in the stack where the loader does not look for it.",
+    ),
+    "symbol-version": ("error", "A shared library needs a newer glibc or libstdc++ than the runtime has."),
+    "executable-stack": ("warning", "A shared library asks for an executable stack."),
+    "text-relocations": ("warning", "A shared library has relocations in its code."),
+    "wheel-tags": ("error", "A package is of a wheel that the runtime's Python does not take."),
+    "extension-suffix": ("error", "An extension module has a name that the runtime's Python never imports."),
     "direct-upload": ("warning", "A zip is too large to be uploaded directly and has to go through S3."),
 }
 _LIMITS = frozenset({"unzipped-limit", "layer-count"})

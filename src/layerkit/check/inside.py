@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layerkit.check import check_zips
+from layerkit.archive import Archive
+from layerkit.check import Installed, check_zips
 from layerkit.check.findings import report
 from layerkit.check.in_image import Subject, judge, look
 from layerkit.check.modules import Module, stack_modules
-from layerkit.check.zip_check import read_zip
+from layerkit.check.zip_check import packages
 from layerkit.container.stage import Limits, open_stage
 from layerkit.target import facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from layerkit.check import Installed
     from layerkit.check.findings import Report
     from layerkit.container.images import Image
     from layerkit.container.stage import Stage
@@ -151,6 +151,11 @@ def look_inside(
     ]
 
 
+def _installed(path: Path, target: Target, *, code: bool) -> list[Installed]:
+    with Archive.open(path) as archive:
+        return [one for one in packages(archive, target, code=code) if isinstance(one, Installed)]
+
+
 def _refused(one: Report) -> bool:
     return any(each.code == "archive" for each in one.findings)
 
@@ -170,7 +175,7 @@ def _looked(
     subject = Subject(
         target=target,
         modules=modules,
-        packages=[each for path, code in zips for each in read_zip(path, target, code=code).packages],
+        packages=[each for path, code in zips for each in _installed(path, target, code=code)],
         absent={name: why for name, why in files.absent.items() if name not in brought},
         may_fail=inside.may_fail,
         limits=inside.limits,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layerkit.archive import Archive, ArchiveError
+from layerkit.check.contents import Contents, contents
+from layerkit.check.elf_check import Binary, check_elves
 from layerkit.check.findings import Finding, Subject, finding
 from layerkit.check.requirements_check import Installed
+from layerkit.check.tag_check import check_suffixes, check_tags
+from layerkit.check.words import some
 from layerkit.errors import WheelError
 from layerkit.metadata import dependencies, parse
 from layerkit.target import limit
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
     from layerkit.metadata import Dependency
     from layerkit.target import Target
 
-_SHOWN = 8
 # What Lambda looks into below /opt: sys.path, PATH, LD_LIBRARY_PATH, and the extensions it starts; and
 # where programs look that lie in bin/ beside it.
 _LOOKED_INTO = ("python/", "bin/", "lib/", "extensions/", "share/", "etc/", "libexec/")
@@ -37,6 +40,7 @@ class ReadZip:
     members: tuple[Member, ...] = ()
     packages: tuple[Installed, ...] = ()
     findings: tuple[Finding, ...] = ()
+    inside: Contents = field(default_factory=Contents)
 
     @property
     def unzipped(self) -> int:
@@ -56,7 +60,8 @@ def read_zip(path: Path, target: Target, *, code: bool) -> ReadZip:
     """
     try:
         with Archive.open(path) as archive:
-            found = [*_packages(archive, target, code=code)]
+            found = packages(archive, target, code=code)
+            inside = contents(archive)
             size = path.stat().st_size
             return ReadZip(
                 name=path.name,
@@ -64,6 +69,7 @@ def read_zip(path: Path, target: Target, *, code: bool) -> ReadZip:
                 members=archive.members,
                 packages=tuple(each for each in found if isinstance(each, Installed)),
                 findings=tuple(each for each in found if isinstance(each, Finding)),
+                inside=inside,
             )
     except ArchiveError as error:
         text = str(error).removeprefix(f"{path.name}: ")
@@ -71,8 +77,12 @@ def read_zip(path: Path, target: Target, *, code: bool) -> ReadZip:
         return ReadZip(name=path.name, zipped=path.stat().st_size, findings=(refused,))
 
 
+def packages(archive: Archive, target: Target, *, code: bool) -> tuple[Installed | Finding, ...]:
+    """Return the packages of a zip, those that are imported from last: the last one counts."""
+    return tuple(_packages(archive, target, code=code))
+
+
 def _packages(archive: Archive, target: Target, *, code: bool) -> Iterator[Installed | Finding]:
-    """Yield the packages of a zip, those that are imported from last: the last one counts."""
     folders = ["/" + target.site_packages(layout) for layout in ("flat", "versioned")]
     for folder in [""] if code else folders:
         pattern = re.compile(re.escape(f"{folder}/"[1:]) + r"([^/]+)\.dist-info/METADATA")
@@ -101,9 +111,27 @@ def _package(archive: Archive, member: Member, folder: str, target: Target) -> I
 def check_files(layers: Sequence[ReadZip], code: Sequence[ReadZip], target: Target) -> Iterator[Finding]:
     """Yield what is wrong with the files of a stack: sizes, count, collisions, places."""
     yield from _limits(layers, code)
+    for each in (*layers, *code):
+        yield from each.inside.findings
+        yield from check_tags(each.name, each.inside.texts, target)
+        yield from check_suffixes(each.name, [member.name for member in each.members], target)
+    yield from check_elves(_binaries(layers, code), target)
     yield from path_collisions({layer.name: layer.members for layer in layers})
     for layer in layers:
         yield from _unreachable(layer, target)
+
+
+def _binaries(layers: Sequence[ReadZip], code: Sequence[ReadZip]) -> dict[str, Binary]:
+    """Return the ELF files of a stack by their paths on Lambda; a later layer replaces an earlier one's."""
+    places = [("/opt", each) for each in layers] + [("/var/task", each) for each in code]
+    found: dict[str, Binary] = {}
+    for folder, each in places:
+        for member in each.members:
+            path = f"{folder}/{member.name}"
+            found.pop(path, None)
+            if elf := each.inside.elves.get(member.name):
+                found[path] = Binary(zip=each.name, elf=elf)
+    return found
 
 
 def _limits(layers: Sequence[ReadZip], code: Sequence[ReadZip]) -> Iterator[Finding]:
@@ -139,7 +167,7 @@ def path_collisions(layers: Mapping[str, Iterable[Member | Entry]]) -> Iterator[
             if old[1:] != new[1:] and old[0] != layer:
                 replaced.setdefault((old[0], layer), []).append(member.name)
     for (loser, winner), names in replaced.items():
-        text = f"{winner} comes later and replaces {len(names)} files of {loser}: {_some(names)}"
+        text = f"{winner} comes later and replaces {len(names)} files of {loser}: {some(names)}"
         fix = "keep each file in one layer, or put the layer that shall win last"
         yield finding("path-collision", f"{loser}, {winner}", text, fix)
 
@@ -151,7 +179,7 @@ def _unreachable(layer: ReadZip, target: Target) -> Iterator[Finding]:
         if folder := _unreachable_folder(member.name, target):
             groups[folder] = groups.get(folder, 0) + 1
     if groups:
-        text = f"{sum(groups.values())} files lie where Lambda does not look: {_some(sorted(groups))}"
+        text = f"{sum(groups.values())} files lie where Lambda does not look: {some(sorted(groups))}"
         fix = f"packages belong into python/ or {target.site_packages('versioned')}/, programs into bin/"
         yield finding("unreachable-files", layer.name, text, f"{fix}, shared libraries into lib/")
 
@@ -165,8 +193,3 @@ def _unreachable_folder(name: str, target: Target) -> str | None:
         return None
     folder, slash, _ = name.partition("/")
     return folder + slash
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
