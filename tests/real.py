@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from layerkit.target import parse_arch
 from layerkit.toml import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from layerkit.target import Target
 
@@ -124,7 +125,9 @@ def run_layerkit(
     return json.loads(run(command, environment, cwd, umask))
 
 
-def write_project(folder: Path, layers: Mapping[str, Iterable[str]], on: Target, **keys: object) -> Path:
+def write_project(
+    folder: Path, layers: Mapping[str, Iterable[str] | Mapping[str, object]], on: Target, **keys: object
+) -> Path:
     """Write a project whose layers each hold all they need, for one target, and return its folder.
 
     `keys` go into [tool.layerkit] as they are.
@@ -135,7 +138,9 @@ def write_project(folder: Path, layers: Mapping[str, Iterable[str]], on: Target,
         "runtimes": [on.runtime],
         "architectures": [on.arch],
         "self-contained": True,
-        "layers": {name: list(roots) for name, roots in layers.items()},
+        "layers": {
+            name: dict(what) if isinstance(what, Mapping) else list(what) for name, what in layers.items()
+        },
         **keys,
     }
     document = {"project": {"name": "real", "version": "1.0"}, "tool": {"layerkit": settings}}
