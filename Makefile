@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help layers test lint format bench bench-plan bench-coldstart slim-proof torture lock lock-tools venv venv-dev clean
+.PHONY: help layers test lint format bench bench-plan bench-coldstart slim-proof add-module-proof torture lock lock-tools venv venv-dev clean
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that .venv is made with; empty: the first of python3, python3.14 ... python3.10 that is good enough.
@@ -50,6 +50,9 @@ bench-coldstart: venv-dev ## measure how soon functions above 250 MB start, into
 
 slim-proof: venv-dev ## import all that the most used packages hold, whole and slimmed, into docs/slimming-proof.md
 	@.venv/bin/python benchmarks/slim_proof.py $(PROOF)
+
+add-module-proof: venv-dev ## have the function that makes layers make large ones in 512 MB, into its README
+	@PYTHONPATH=tests .venv/bin/python benchmarks/add_module_proof.py $(PROOF)
 
 torture: venv-dev ## kill, crowd, starve and deceive hundreds of builds, into docs/torture.md
 	@.venv/bin/python tests/torture.py --write

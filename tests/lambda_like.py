@@ -9,7 +9,8 @@ this machine's. The real awslambdaric runs the handler, against a Runtime API th
         running.invoke({"number": 1})      # what the handler returns
         running.log()                      # what it said
 
-Needs Linux, and root or namespaces for everybody; `missing()` says what is not there.
+Needs Linux, and root or namespaces for everybody; `missing()` says what is not there. With `memory` it is
+killed where it takes more than that, which needs what `confined` needs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import os
 import queue
 import subprocess
+import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -26,6 +28,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from confined import disk, memory_limit
 from layerkit.container.stage import Limits, environment
 
 if TYPE_CHECKING:
@@ -42,8 +45,9 @@ _ROOM = """
 set -eu
 path=$PATH
 PATH=$PATH:/usr/sbin:/sbin
-root=$1 opt=$2 task=$3 runtime=$4 lang=$5 tmp=$6
-shift 6
+root=$1 opt=$2 task=$3 runtime=$4 lang=$5 tmp=$6 group=$7
+shift 7
+[ -z "$group" ] || echo $$ >"$group"
 bind() { mkdir -p "$root$2"; mount --bind "$1" "$root$2"; mount -o remount,bind,ro "$root$2"; }
 mount -t tmpfs -o mode=755 none "$root"
 for name in usr bin sbin lib lib32 lib64 libx32 etc; do
@@ -58,6 +62,7 @@ mkdir "$root/dev" "$root/proc" "$root/tmp"
 mount --rbind /dev "$root/dev"
 mount --rbind /proc "$root/proc"
 if [ -d "$tmp" ]; then mount --bind "$tmp" "$root/tmp"
+elif [ -f "$tmp" ]; then mount -o loop "$tmp" "$root/tmp"; chmod 1777 "$root/tmp"
 else mount -t tmpfs -o "mode=1777,size=$tmp" none "$root/tmp"; fi
 mount -o remount,ro none "$root"
 chroot=$(command -v chroot)
@@ -84,7 +89,8 @@ class Function:
 
     `opt` and `task` are the folders of its unzipped layers and code, `runtime` one with awslambdaric (see
     `install_runtime`), `python` an interpreter of the target's version, `tmp` the bytes of its ephemeral
-    storage, which is in memory then, or a folder that is its /tmp.
+    storage, which is in memory then, or a folder that is its /tmp; `memory` the bytes above which it is
+    killed, and then /tmp is a disk of its own; `timeout` the seconds that it has for anything.
     """
 
     target: Target
@@ -95,6 +101,8 @@ class Function:
     handler: str = "app.handler"
     environment: Mapping[str, str] = field(default_factory=dict)
     tmp: int | Path = 512 << 20
+    memory: int | None = None
+    timeout: float = _PATIENCE
 
 
 class FunctionError(Exception):
@@ -158,9 +166,10 @@ def started(function: Function, folder: Path) -> Iterator[Running]:
     """
     root, log = folder / "root", folder / "log"
     root.mkdir(parents=True, exist_ok=True)
-    api = _RuntimeApi()
-    command = ["/bin/sh", "-c", _ROOM, "room", str(root), *_mounts(function), *_command(function)]
-    with api.serving():
+    api = _RuntimeApi(function.timeout)
+    with api.serving(), _confines(function, folder) as confines:
+        mounts = [str(root), *_mounts(function), *confines]
+        command = ["/bin/sh", "-c", _ROOM, "room", *mounts, *_command(function)]
         began = time.monotonic()
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -187,7 +196,18 @@ def _namespace() -> list[str]:
 def _mounts(function: Function) -> list[str]:
     """Return what the room is made of, in the order of its arguments."""
     lang = Path(os.path.realpath(function.python)).parent.parent
-    return [str(path) for path in (function.opt, function.task, function.runtime, lang, function.tmp)]
+    return [str(path) for path in (function.opt, function.task, function.runtime, lang)]
+
+
+@contextmanager
+def _confines(function: Function, folder: Path) -> Iterator[list[str]]:
+    """Give what /tmp is, and the group of processes that has the function's memory, if that is limited."""
+    if function.memory is None:
+        yield [str(function.tmp), ""]
+        return
+    with memory_limit(function.memory) as group, tempfile.TemporaryDirectory(dir=folder) as name:
+        tmp = disk(Path(name, "disk"), function.tmp) if isinstance(function.tmp, int) else function.tmp
+        yield [str(tmp), str(group)]
 
 
 def _command(function: Function) -> list[str]:
@@ -207,8 +227,9 @@ def _environment(function: Function, address: str) -> dict[str, str]:
 class _RuntimeApi:
     """The Runtime API of one environment: hands out events one by one and takes what comes of them."""
 
-    def __init__(self) -> None:
-        """Listen on a port of the loopback."""
+    def __init__(self, timeout: float) -> None:
+        """Listen on a port of the loopback; `timeout` is how long the function has for anything."""
+        self.timeout = timeout
         self._events: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
         self._answers: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._ready: queue.Queue[tuple[float, Any]] = queue.Queue()
@@ -260,10 +281,9 @@ class _RuntimeApi:
         else:
             self._answers.put((how, document))
 
-    @staticmethod
-    def _wait(source: queue.Queue[Any], process: subprocess.Popen[bytes], log: Path | None) -> Any:
+    def _wait(self, source: queue.Queue[Any], process: subprocess.Popen[bytes], log: Path | None) -> Any:
         """Wait for something from the function as long as it lives."""
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + self.timeout
         while time.monotonic() < until:
             with suppress(queue.Empty):
                 return source.get(timeout=0.05)
@@ -274,7 +294,9 @@ class _RuntimeApi:
                     "errorMessage": f"Runtime exited with {process.returncode}: {said}",
                 }
                 raise FunctionError(document)
-        raise FunctionError({"errorType": "Sandbox.Timedout", "errorMessage": f"nothing for {_PATIENCE} s"})
+        raise FunctionError(
+            {"errorType": "Sandbox.Timedout", "errorMessage": f"nothing for {self.timeout} s"}
+        )
 
 
 def _handler(api: _RuntimeApi) -> type[BaseHTTPRequestHandler]:
@@ -288,7 +310,7 @@ def _handler(api: _RuntimeApi) -> type[BaseHTTPRequestHandler]:
             identity, body = event or ("", b"{}")
             headers = {
                 "Lambda-Runtime-Aws-Request-Id": identity,
-                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + _PATIENCE) * 1000)),
+                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + api.timeout) * 1000)),
                 "Lambda-Runtime-Invoked-Function-Arn": _ARN,
                 "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",
             }

@@ -346,7 +346,7 @@ def test_a_wheel_that_is_another_one_makes_no_layer(lambda_function: Function, w
     assert lambda_function.cloud.asked("PublishLayerVersion") == 0
 
 
-LARGE, LIMIT = 6 << 20, 10 << 20
+LARGE, LIMIT = 2 << 20, 7 << 19
 
 
 @pytest.fixture

@@ -2,58 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aws import REGION, Cloud
+from deployed import BUCKET, MIB, ROOT, Deployed, configured, deploy, sent, undeployable
 from factory import make_wheel
-from lambda_like import Function, install_runtime, missing, started, without
-from layerkit.lock.places import uv_binary
-from layerkit.target import Target, limit, target
+from lambda_like import missing, started, without
+from layerkit.target import limit
 from loopback import Loopback
-from real import glibc, here, interpreter
 from zips import unzip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parent.parent.parent
-MIB = 1 << 20
-_LEFT_OVER = shutil.ignore_patterns("__pycache__", ".*")
 _PARTS, _PART = 9, 32 * MIB
-# Says what the function took: its own peak, and that of the largest program it started, in MiB.
-_APP = """
-import os, resource
-from add_module.handler import handler as inner
-
-def handler(event, context):
-    reply = inner(event, context)
-    with open("/proc/self/status") as status:
-        own = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) >> 10
-    reply["Peak"] = own + (resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)
-    return reply
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deployed:
-    """The function's layer and code, the runtime with its SDK, and an interpreter for it."""
-
-    opt: Path
-    task: Path
-    runtime: Path
-    python: Path
-    on: Target
 
 
 @pytest.fixture(scope="module")
@@ -61,94 +31,22 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """Build the function's layer as `make layers` does, and lay it down as on Lambda."""
     if reason := missing():
         without(reason)
-    on, arch = target("py312"), here()
-    if arch is None or glibc() < on.glibc:
-        pytest.skip("wheels for python3.12 on Lambda do not run here")
-    python = interpreter("3.12")
-    if python is None:
-        pytest.skip("there is no Python 3.12 here")
+    if reason := undeployable():
+        pytest.skip(reason)
     folder = tmp_path_factory.mktemp("deployed")
-    on = target("py312", arch)
-    opt, task = _built(folder, on)
-    runtime = install_runtime(uv_binary(), python, folder / "runtime")
-    assert on.sdk
-    command = [uv_binary(), "pip", "install", "--quiet", "--target", str(runtime), "--python", str(python)]
-    subprocess.run([*command, "--only-binary", ":all:", f"boto3=={on.sdk.boto3}"], check=True)
-    yield Deployed(opt=opt, task=task, runtime=runtime, python=python, on=on)
+    yield deploy(folder)
     shutil.rmtree(folder)
-
-
-def _built(folder: Path, on: Target) -> tuple[Path, Path]:
-    """Build the function as `make layers` does; return where its layer and its code lie."""
-    copy = folder / "repository"
-    shutil.copytree(ROOT / "lambda" / "add_module", copy / "lambda" / "add_module", ignore=_LEFT_OVER)
-    shutil.copytree(ROOT / "src", copy / "src", ignore=_LEFT_OVER)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    command = [sys.executable, "-m", "layerkit", "build", "--quiet", "--arch", on.arch]
-    subprocess.run([*command, str(copy / "lambda" / "add_module")], check=True, stdout=subprocess.DEVNULL)
-    (layer,) = copy.glob("dist/layers/*/*-layerkit.zip")
-    (code,) = copy.glob("dist/layers/*/*-code.zip")
-    assert layer.stat().st_size <= limit("direct_upload_bytes")
-    unzip(layer, folder / "opt")
-    unzip(code, folder / "task")
-    (folder / "task" / "app.py").write_text(_APP)
-    return folder / "opt", folder / "task"
 
 
 @pytest.fixture
 def start(deployed: Deployed, cloud: Cloud, tmp_path: Path) -> Callable[..., Any]:
     """Give what starts the function, with so much of /tmp and such variables."""
-    cloud.client("s3").create_bucket(Bucket="zips", CreateBucketConfiguration={"LocationConstraint": REGION})
+    cloud.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
 
     def begin(tmp: int = 512, **environment: str) -> Any:
-        function = Function(
-            target=deployed.on,
-            opt=deployed.opt,
-            task=deployed.task,
-            runtime=deployed.runtime,
-            python=deployed.python,
-            tmp=tmp * MIB,
-            environment={
-                "AWS_ENDPOINT_URL": cloud.url,
-                "AWS_ACCESS_KEY_ID": "AKIDTESTTESTTEST0000",
-                "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
-                "AWS_REGION": REGION,
-                "AWS_DEFAULT_REGION": REGION,
-                "LAYER_BUCKET": "zips",
-                **_way_out(),
-                **environment,
-            },
-        )
-        return started(function, tmp_path / "run")
+        return started(configured(deployed, cloud, tmp=tmp, environment=environment), tmp_path / "run")
 
     return begin
-
-
-def _way_out() -> dict[str, str]:
-    """Return what this machine's environment says about indexes, proxies and certificates."""
-    known = ("UV_", "SSL_", "HTTP_", "HTTPS_", "ALL_")
-    return {
-        name: value for name, value in os.environ.items() if name.startswith(known) and "CACHE" not in name
-    }
-
-
-def sent(cloud: Cloud) -> list[bytes]:
-    """Return the zips of the layers that are published from now on, wherever they come from."""
-    import base64
-
-    found: list[bytes] = []
-
-    def hear(document: Any) -> None:
-        content = document.get("Content", {})
-        if "ZipFile" in content:
-            found.append(base64.b64decode(content["ZipFile"]))
-        elif "S3Key" in content:
-            body = cloud.client("s3").get_object(Bucket=content["S3Bucket"], Key=content["S3Key"])["Body"]
-            found.append(body.read())
-
-    cloud.heard = hear
-    return found
 
 
 def run(deployed: Deployed, content: bytes, folder: Path, program: str, **environment: str) -> str:
