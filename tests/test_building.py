@@ -93,7 +93,7 @@ def test_everything_that_decides_is_in_the_key(bench: Bench, monkeypatch: pytest
 
 def test_a_wheel_that_is_kept_takes_no_container(bench: Bench, tmp_path: Path) -> None:
     builder = Builder(bench)
-    ref = kept(bench, builder._key(SDIST.sha256, IMAGE.id), tmp_path, requires=["idna"])
+    ref = kept(bench, builder._key(SDIST.sha256, IMAGE.digest), tmp_path, requires=["idna"])
     found = builder(DEMO)
     assert found.wheel == ref
     assert found.requires == ("idna",)
@@ -104,7 +104,7 @@ def test_a_wheel_that_is_kept_takes_no_container(bench: Bench, tmp_path: Path) -
 
 def test_the_wheel_of_a_lock_is_the_one_it_names(bench: Bench, tmp_path: Path) -> None:
     builder = Builder(bench)
-    ref = kept(bench, builder._key(SDIST.sha256, IMAGE.id), tmp_path)
+    ref = kept(bench, builder._key(SDIST.sha256, IMAGE.digest), tmp_path)
     source = Source(sdist=SDIST, image="image:1", digest="sha256:d")
     locked = LockedPackage(name="demo", version="1.0", wheel=ref, source=source)
     assert builder.again(locked) is None

@@ -102,7 +102,7 @@ def get(
     with store.lock(KIND, asked.digest):
         if found := _load(asked, store):
             return found
-        known = _pulled(asked, rooms.engine, target, engines, offline=offline)
+        known = _pulled(asked, project, rooms.engine, target, engines, offline=offline)
         if found := _load(known, store):
             return found
         return _make(known, project, target, store, rooms.engine, offline=offline)
@@ -122,13 +122,19 @@ def _with_bases(asked: Question, target: Target, store: Store, engines: Engines)
     return replace(asked, bases=tuple((name, known[name]) for name in loose))
 
 
-def _pulled(asked: Question, engine: Engine, target: Target, engines: Engines, *, offline: bool) -> Question:
+def _pulled(
+    asked: Question, project: Project, engine: Engine, target: Target, engines: Engines, *, offline: bool
+) -> Question:
     """Have every image that it starts from on the engine, and add what they are."""
+    from layerkit.container import build_image
+
     engine.sweep()
-    here = {
-        name: images.ready(engine, name, target.arch, engines.talk, offline=offline)
-        for name in asked.recipe.images
-    }
+    made, here = question.made(project, target), {}
+    for name in asked.recipe.images:
+        if name == made:
+            here[name] = build_image.ready(engine, project, target, engines.talk, offline=offline)
+        else:
+            here[name] = images.ready(engine, name, target.arch, engines.talk, offline=offline)
     return replace(asked, bases=tuple((name, here[name].digest) for name in asked.recipe.loose))
 
 
@@ -178,15 +184,8 @@ def _make(
     from layerkit.container.log import Log
     from layerkit.output import remove
 
-    order = image_build.Order(
-        context=asked.context,
-        arguments=asked.recipe.arguments,
-        stage=asked.spec.target,
-        platform=images.platform(target.arch),
-        network="none" if offline else project.containers.network,
-        tag=_tag(project.name, asked.layer, target),
-        where=asked.dockerfile,
-    )
+    tag = _tag(project.name, asked.layer, target)
+    order = image_build.order(asked, project, target, tag, offline=offline)
     path = project.lock_folder / LOGS / f"{target.key}-{asked.layer}.log"
     remove(path)
     with Log(path) as log:
@@ -228,7 +227,4 @@ def _package(name: str, content: bytes) -> dict[str, Any]:
 
 def _tag(project: str, layer: str, target: Target) -> str:
     """Return the name that the image has on the engine, in the letters that names of images may have."""
-    import re
-
-    name = re.sub(r"[^a-z0-9]+", "-", f"{project}-{layer}".lower()).strip("-")
-    return f"layerkit/{name}:{target.key}"
+    return f"layerkit/{question.plain(f'{project}-{layer}')}:{target.key}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layerkit.container import images, notes
+from layerkit.container import build_image, notes, question
 from layerkit.container.log import Log
 from layerkit.container.room import Furnishing
 from layerkit.container.sdist_build import SdistBuild, equip
@@ -125,7 +125,7 @@ class Builder:
             raise BuildError(f"its build requires itself: {' -> '.join([*self._at_work, name])}", where=name)
         bench.fetch([sdist])
         image = self._image()
-        key = self._key(sdist.sha256, image.id)
+        key = self._key(sdist.sha256, image.digest)
         with bench.store.lock(notes.KIND, key):
             note = notes.find(bench.store, key)
             if note is None or (locked is not None and locked.wheel.sha256 != note.sha256):
@@ -134,13 +134,12 @@ class Builder:
         return note.described(bench.store, sdist)
 
     def _reference(self) -> str:
-        bench = self._bench
-        return images.reference(bench.target, "build", dict(bench.project.containers.build_images))
+        return question.build_image(self._bench.project, self._bench.target)[0]
 
     def _image(self) -> Image:
         bench = self._bench
         engine = bench.need(_WHY).engine
-        return images.ready(engine, self._reference(), bench.target.arch, bench.talk, offline=bench.offline)
+        return build_image.ready(engine, bench.project, bench.target, bench.talk, offline=bench.offline)
 
     def _key(self, source: str, image: str) -> str:
         """Return the key of a build: everything that decides what comes out, but for the tools' versions."""

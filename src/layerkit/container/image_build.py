@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from layerkit.container.images import platform
+from layerkit.container.room import WRONG_FORMAT, no_emulation
 from layerkit.container.tarred import pack
 from layerkit.errors import BuildError
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from layerkit.container.context import Context
     from layerkit.container.engine import Engine
     from layerkit.container.log import Log
+    from layerkit.container.question import Question
+    from layerkit.project import Project
+    from layerkit.target import Target
 
 _CHUNK = 1 << 20
 # The end of a tar archive, which is all of one that holds nothing.
@@ -37,7 +42,7 @@ class Order:
     """What to build; `where` is what errors call it.
 
     `stage` is empty for the last one, `platform` and `network` are as engines call them, `tag` is what
-    the image is called on the engine.
+    the image is called on the engine, `labels` are written on it.
     """
 
     context: Context
@@ -47,12 +52,36 @@ class Order:
     network: str
     tag: str
     where: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def order(
+    asked: Question,
+    project: Project,
+    target: Target,
+    tag: str,
+    *,
+    offline: bool,
+    labels: tuple[tuple[str, str], ...] = (),
+) -> Order:
+    """Return what the engine has to build for a question; offline no step of it has a network."""
+    return Order(
+        context=asked.context,
+        arguments=asked.recipe.arguments,
+        stage=asked.spec.target,
+        platform=platform(target.arch),
+        network="none" if offline else project.containers.network,
+        tag=tag,
+        where=asked.dockerfile,
+        labels=labels,
+    )
 
 
 def build(engine: Engine, order: Order, log: Log) -> str:
     """Build an image and return its id; what is printed goes to the log.
 
-    Raises BuildError with the last lines of the log where a step fails, EngineError where the engine does.
+    Raises BuildError with the last lines of the log where a step fails, EngineError where the engine does
+    or cannot run the platform.
     """
     before = _id(engine, order.tag)
     built = ""
@@ -66,6 +95,7 @@ def build(engine: Engine, order: Order, log: Log) -> str:
             platform=order.platform,
             network_mode=order.network,
             tag=order.tag,
+            labels=dict(order.labels),
             rm=True,
             forcerm=True,
             timeout=None,  # a step may be silent for as long as it likes
@@ -75,6 +105,8 @@ def build(engine: Engine, order: Order, log: Log) -> str:
         for line in lines:
             fault = _listen(line, log) or fault
             built = (line.get("aux") or {}).get("ID", built)
+    if fault and WRONG_FORMAT in fault + log.last():
+        raise no_emulation(order.platform, order.where)
     if fault or not built:
         raise _failed(fault or "the engine told no image", order, log)
     if before and before != built:

@@ -33,6 +33,8 @@ _VARIABLES: dict[Purpose, str] = {"run": "LAYERKIT_IMAGE", "build": "LAYERKIT_BU
 # Seconds between two words about a pull.
 _PAUSE = 5.0
 _REPOSITORY = "layerkit-images"
+# The label of an image that we had made: the digest of all that decides what is in it.
+MADE = "layerkit.made"
 # Two targets may need one tag for two architectures: pulling and looking at it must not be mixed.
 _pulling = threading.Lock()
 
@@ -42,7 +44,8 @@ class Image:
     """An image that is on the engine and made for the target's architecture.
 
     `reference` is what was asked for, `id` its content on this engine (sha256:...), `digest` the
-    registry's name of that content where it came from one, else the id.
+    registry's name of that content where it came from one, else the id; of an image that a Dockerfile
+    made (build_image.py) the digest of what it was made of.
     """
 
     reference: str
@@ -75,14 +78,12 @@ def reference(
     """
     environment = os.environ if environment is None else environment
     name = f"{_VARIABLES[purpose]}_{target.short.upper()}"
-    run = facts()["runtimes"][target.runtime]["images"]["base"]
-    default = run if purpose == "run" else build_image(target.runtime)
     for found in (
         environment.get(f"{name}_{target.arch.upper()}"),
         environment.get(name),
         configured.get(target.key),
         configured.get(target.runtime),
-        default,
+        known(target, purpose),
     ):
         if found:
             return str(found)
@@ -90,6 +91,14 @@ def reference(
         f"nobody knows an image of {target.key} to {purpose} in",
         fix=f"name one in [tool.layerkit.docker] {_KEYS[purpose]}, or in {name}",
     )
+
+
+def known(target: Target, purpose: Purpose) -> str | None:
+    """Return the image that counts where nobody names one."""
+    if purpose == "build":
+        return build_image(target.runtime)
+    found: str | None = facts()["runtimes"][target.runtime]["images"]["base"]
+    return found
 
 
 def there(engine: Engine, reference: str, arch: Arch) -> Image | None:
@@ -166,13 +175,14 @@ def _image(reference: str, found: Mapping[str, Any] | None, arch: Arch) -> Image
     """Return the image if it is there and for that architecture."""
     if found is None or found.get("Architecture") != _PLATFORMS[arch]:
         return None
-    digests = found.get("RepoDigests") or []
+    config, digests = found.get("Config") or {}, found.get("RepoDigests") or []
+    made = (config.get("Labels") or {}).get(MADE)
     return Image(
         reference=reference,
         id=found["Id"],
-        digest=digests[0].partition("@")[2] if digests else found["Id"],
+        digest=made or (digests[0].partition("@")[2] if digests else found["Id"]),
         arch=arch,
-        environment=tuple((found.get("Config") or {}).get("Env") or ()),
+        environment=tuple(config.get("Env") or ()),
     )
 
 

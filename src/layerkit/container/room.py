@@ -46,7 +46,7 @@ _MOST_OUTPUT = 16 << 20
 _MOST_BYTES = 4 << 30
 _CHUNK = 1 << 20
 _PATIENCE, _PAUSE = 10.0, 0.05
-_WRONG_FORMAT = "exec format error"
+WRONG_FORMAT = "exec format error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,8 +302,8 @@ def _start(room: Room) -> None:
         if image.arch != engine.arch:
             room.output(["/bin/sh", "-c", ":"])
     except EngineError as error:
-        if _WRONG_FORMAT in error.what or _WRONG_FORMAT in _last_words(room):
-            raise _no_emulation(room) from error
+        if WRONG_FORMAT in error.what or WRONG_FORMAT in _last_words(room):
+            raise no_emulation(image.platform, image.reference) from error
         raise
 
 
@@ -313,12 +313,12 @@ def _last_words(room: Room) -> str:
         return bytes(room.engine.client.logs(room.id, tail=5)).decode("utf-8", "replace")
 
 
-def _no_emulation(room: Room) -> EngineError:
-    """Return the error for an image that the engine's processor cannot run, with what helps."""
-    machine = room.image.platform.partition("/")[2]
+def no_emulation(platform: str, where: str) -> EngineError:
+    """Return the error for a platform that the engine's processor cannot run, with what helps."""
+    machine = platform.partition("/")[2]
     return EngineError(
-        f"the engine cannot run {room.image.platform}: its machine has another processor and no emulation",
-        where=room.image.reference,
+        f"the engine cannot run {platform}: its machine has another processor and no emulation",
+        where=where,
         fix=f"on the engine's machine: `docker run --privileged --rm tonistiigi/binfmt --install {machine}`,"
         " or the packages qemu-user-static and binfmt-support (Debian, Ubuntu), qemu-user-static (Fedora);"
         f" or let DOCKER_HOST point to an engine on {machine}",

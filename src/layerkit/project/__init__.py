@@ -168,7 +168,7 @@ def load(path: Path, **overrides: Unpack[Overrides]) -> Project:
     faults = Faults()
     source = project_files.find(resolved(path), faults)
     shown_as = shown(source.declared.file, source.root)
-    config = read_config(source.tables, "pyproject.toml", faults)
+    config = read_config(source.tables, "pyproject.toml", source.root, faults)
     found = lay_out(config, source.declared, source.root, shown_as, faults)
     layers = tuple(_with_siblings(layer, source.root, faults) for layer in found.layers.values())
     name, version, notes = _identity(source.declared, source.root, overrides, faults)

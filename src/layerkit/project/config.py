@@ -26,6 +26,7 @@ from layerkit.target import parse_arch, parse_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from layerkit.project.faults import Faults
     from layerkit.target import Layout
@@ -119,8 +120,8 @@ class Config:
     import_may_fail: frozenset[str] = frozenset()
 
 
-def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
-    """Return the table of a pyproject.toml that is shown as `shown`."""
+def read(tables: Mapping[str, Any], shown: str, root: Path, faults: Faults) -> Config:
+    """Return the table of a pyproject.toml that is shown as `shown`; paths in it start at `root`."""
     value = table(tables, "tool").get("layerkit", {})
     keys = Table(value, f"{shown}: tool.layerkit", faults, _KEYS)
     divided, layers = _layers(keys)
@@ -143,7 +144,7 @@ def read(tables: Mapping[str, Any], shown: str, faults: Faults) -> Config:
         bytecode=_bytecode(keys),
         over_limit=_over_limit(keys),
         aws_services=_services(keys),
-        containers=read_containers(keys),
+        containers=read_containers(keys, root),
         engine=keys.choice("engine", ("auto", "docker", "wheels")),
         publish=publishing.read(keys.values.get("publish", {}), keys.at("publish"), faults),
         import_may_fail=frozenset(_modules(keys, "import-may-fail")),

@@ -29,7 +29,7 @@ OverLimitMode = Literal["error", "bundle", "nested-zip"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dockerfile:
-    """A Dockerfile whose /opt becomes part of a layer; paths are absolute.
+    """A Dockerfile whose /opt becomes part of a layer, or that makes an image; paths are absolute.
 
     `target` is the stage that counts, empty for the last one; `args` are values for its ARG lines.
     """
@@ -100,13 +100,15 @@ class Containers:
 
     `build` are canonical names of packages whose wheels are not taken from the index, `system` the
     system packages that their builds need. The images, for running and for building, are named by
-    `python3.12` or `python3.12-arm64`. `network` is the engine's network mode.
+    `python3.12` or `python3.12-arm64`; those in `build_files` are made from Dockerfiles. `network` is the
+    engine's network mode.
     """
 
     build: tuple[str, ...] = ()
     system: tuple[str, ...] = ()
     images: tuple[tuple[str, str], ...] = ()
     build_images: tuple[tuple[str, str], ...] = ()
+    build_files: tuple[tuple[str, Dockerfile], ...] = ()
     network: str = "bridge"
 
 
