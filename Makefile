@@ -16,7 +16,7 @@ RUNTIMES ?=
 # The function that makes layers is a project of its own, with a name and a runtime of its own.
 PLAIN := env -u LIB_NAME -u LIB_VERSION -u LIB_PREFIX -u LIB_PACKAGE
 
-SCRIPTS := layer_builds.sh layer_create_zip.sh tools/venv.sh tools/engine.sh .ci/run docker/collect
+SCRIPTS := layer_builds.sh layer_create_zip.sh tools/venv.sh tools/engine.sh src/layerkit/invoke/inside/room.sh .ci/run docker/collect
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile

@@ -18,7 +18,7 @@ def test_every_kind_of_error_has_an_exit_code_of_its_own() -> None:
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LayerkitError)
     ]
     codes = [kind.exit_code for kind in kinds]
-    assert len(codes) == len(set(codes)) == 12
+    assert len(codes) == len(set(codes)) == 13
     assert all(0 < code < 126 for code in codes)
 
 

@@ -69,7 +69,7 @@ def test_the_wheel_of_layerkit_holds_what_it_needs_and_nothing_else(tmp_path: Pa
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.startswith("layerkit-")}
     source = ROOT / "src" / "layerkit"
-    kept = {"*.py", "*.json", "*.toml", "py.typed"}
+    kept = {"*.py", "*.sh", "*.json", "*.toml", "py.typed"}
     assert names == {
         f"layerkit/{path.relative_to(source).as_posix()}" for glob in kept for path in source.rglob(glob)
     }

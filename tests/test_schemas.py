@@ -16,6 +16,7 @@ from layerkit.check import check_plan
 from layerkit.check.findings import CODES, finding
 from layerkit.cli import run
 from layerkit.engines import Use
+from layerkit.invoke.function import Outcome
 from layerkit.layer.manifest import Manifest
 from layerkit.schemas import names, schema
 from layerkit.store import Store
@@ -33,6 +34,7 @@ COMMANDS = (
     "diff",
     "error",
     "export",
+    "invoke",
     "list",
     "lock",
     "plan",
@@ -172,6 +174,14 @@ def test_tree(built: small.Small, tmp_path: Path) -> None:
     assert printed["targets"][1]["tree"][0]["dependencies"][0]["package"] == "flask"
 
 
+def test_invoke() -> None:
+    went = Outcome(request="1", payload=b'{"a": 1}', seconds=0.01, memory=None, init=0.2, log="START")
+    failed = Outcome(request="2", payload=b"null", seconds=3, memory=1, error="E", status="timeout")
+    how = {"target": "python3.12-x86_64", "function": "f", "isolation": "none", "lacks": "much"}
+    check("invoke", {**how, "results": [went.as_json("event.json"), failed.as_json("stdin")]})
+    refused("invoke", {**how, "isolation": "some", "results": []})
+
+
 def test_runtimes() -> None:
     check("runtimes", target.facts())
 
@@ -180,7 +190,7 @@ def test_error() -> None:
     kinds = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and kind is not errors.LayerkitError
     ]
-    assert len(kinds) == 11
+    assert len(kinds) == 12
     for kind in kinds:
         check("error", kind("it broke").as_json())
         check("error", kind("it broke", where="here", fix="mend it").as_json())

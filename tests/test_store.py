@@ -395,3 +395,23 @@ def test_the_folder_is_the_one_that_platformdirs_names(
     else:
         monkeypatch.setenv("XDG_CACHE_HOME", base.replace("{tmp}", str(tmp_path)))
     assert str(Store.default().root) == platformdirs.user_cache_dir("layerkit")
+
+
+def test_an_unpacked_folder_is_made_once_and_goes_after_a_day_without_use(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with store.unpacked("a" * 64) as (folder, fresh):
+        assert fresh is not None
+        (fresh / "file").write_text("1")
+        assert not folder.exists()
+    with store.unpacked("a" * 64) as (again, fresh):
+        assert (again, fresh) == (folder, None)
+    with pytest.raises(ValueError, match="half"), store.unpacked("b" * 64) as (_, fresh):  # noqa: PT012
+        assert fresh is not None
+        raise ValueError("half")
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    os.utime(folder, (0, 0))
+    with store.unpacked("c" * 64) as (other, _):
+        pass
+    assert not folder.exists()
+    store.clean()
+    assert not other.exists()

@@ -103,3 +103,9 @@ class AwsError(LayerkitError):
     """AWS refused, could not be reached, or has something other than what was asked for."""
 
     exit_code = 12
+
+
+class FunctionError(LayerkitError):
+    """A function that was invoked failed: it raised, crashed, or took more time or memory than it had."""
+
+    exit_code = 13

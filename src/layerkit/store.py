@@ -3,6 +3,7 @@
     <root>/CACHEDIR.TAG             says that everything here can be made again
     <root>/<kind>/ab/abcdef...whl   an entry; its name begins with the digest it is found by
     <root>/<kind>/ab/.abcdef...tmp  an entry while it is written, beside its target
+    <root>/unpacked/abcdef          a folder of files from entries or zips; goes after a day without use
     <root>/locks/ab/<kind>-abcdef   empty; held with flock while somebody makes the entry
 
 Reading takes no lock and needs no right to write: an entry appears in one step, by a rename of a
@@ -34,6 +35,7 @@ _TAG = "CACHEDIR.TAG"
 _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 _TAG_TEXT = _SIGNATURE + b"\n# Made by layerkit. Everything in this folder can be made again.\n"
 _LOCKS = "locks"
+_UNPACKED = "unpacked"
 _DAY = 86_400.0
 _SHORTEST_DIGEST = 8
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -147,6 +149,39 @@ class Store:
         finally:
             os.close(handle)
 
+    @contextlib.contextmanager
+    def unpacked(self, digest: str) -> Iterator[tuple[Path, Path | None]]:
+        """Give a folder, and where to make it if it is not there: an empty one that takes its place.
+
+        What is made becomes the folder when the block ends well. Nobody may write to it later.
+        """
+        import tempfile
+
+        final = self.root / _UNPACKED / digest
+        with self.lock(_UNPACKED, digest):
+            if final.is_dir():
+                os.utime(final)
+                yield final, None
+                return
+            final.parent.mkdir(parents=True, exist_ok=True)
+            self._forget(time.time() - _DAY)
+            with tempfile.TemporaryDirectory(
+                dir=final.parent, prefix=".", ignore_cleanup_errors=True
+            ) as name:
+                made = Path(name, "made")
+                made.mkdir()
+                yield final, made
+                made.rename(final)
+
+    def _forget(self, since: float) -> None:
+        """Remove the unpacked folders that nobody has used since then."""
+        import shutil
+
+        for folder in _folders(os.fspath(self.root / _UNPACKED)):
+            with contextlib.suppress(OSError):  # another process was quicker
+                if folder.stat().st_mtime <= since:
+                    shutil.rmtree(folder.path, ignore_errors=True)
+
     def evict(self, kind: str, digest: str, suffix: str = "") -> None:
         """Remove one entry, because its bytes are not what its digest says."""
         _remove(self, os.fspath(self.path(kind, digest, suffix)))
@@ -172,6 +207,7 @@ class Store:
         Returns what was removed. An entry's last use is known to the day.
         """
         self.sweep()
+        self._forget(time.time())
         entries = sorted((state.st_mtime, path, state.st_size) for _, path, state in self._entries())
         total = sum(size for _, _, size in entries)
         oldest = time.time() - max_age_days * _DAY if max_age_days is not None else None

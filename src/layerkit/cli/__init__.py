@@ -16,6 +16,7 @@ from layerkit.cli.building import build, lock, plan
 from layerkit.cli.caching import cache
 from layerkit.cli.console import show
 from layerkit.cli.facts import runtimes
+from layerkit.cli.invoking import invoke
 from layerkit.cli.looking import check, tree
 from layerkit.cli.published import diff, export, list_, prune
 from layerkit.cli.publishing import publish
@@ -86,5 +87,19 @@ def cli() -> None:
     """Turn a Python project's dependencies into AWS Lambda layers."""
 
 
-for _command in (build, lock, plan, check, tree, publish, list_, prune, diff, export, runtimes, cache):
+for _command in (
+    build,
+    lock,
+    plan,
+    check,
+    tree,
+    invoke,
+    publish,
+    list_,
+    prune,
+    diff,
+    export,
+    runtimes,
+    cache,
+):
     cli.add_command(_command)

@@ -229,7 +229,7 @@ class Uv:
             )
         )
         if told.code:
-            raise _failure(told.error)
+            raise failure(told.error)
         return told.out
 
 
@@ -306,7 +306,7 @@ def _pretend_installed(folder: Path, name: str, version: str) -> None:
     (info / "RECORD").write_text("", encoding="utf-8")
 
 
-def _failure(text: str) -> LayerkitError:
+def failure(text: str) -> LayerkitError:
     """Return the error that uv's words amount to."""
     said = redact(text).strip().removeprefix("error: ")
     unbuilt = tuple(dict.fromkeys(_UNBUILT.findall(said)))
