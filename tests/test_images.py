@@ -8,7 +8,7 @@ import pytest
 from fake_engine import FakeEngine
 from layerkit.container import images
 from layerkit.container.engine import Engine, connect
-from layerkit.container.images import ready, reference
+from layerkit.container.images import newest, ready, reference
 from layerkit.errors import EngineError
 from layerkit.target import runtimes, target
 
@@ -158,6 +158,21 @@ def test_an_image_that_cannot_be_pulled(
     assert words in caught.value.what
     assert caught.value.where == "a:1"
     assert "docker login" in (caught.value.fix or "")
+
+
+def test_the_newest_image_is_pulled_and_else_the_one_that_is_there_is_taken(
+    fake: FakeEngine, engine: Engine
+) -> None:
+    old, new = described("sha256:old", "amd64"), described("sha256:new", "amd64")
+    fake.answers["GET /images/a:1/json"] = [old, old, old, old, old, old, new]
+    fake.answers["POST /images/create"] = [(500, {"message": "no such host"}), (200, b'{"status": "done"}\n')]
+    said: list[str] = []
+    assert newest(engine, "a:1", "x86_64", said.append, offline=True).id == "sha256:old"
+    assert said == []
+    assert newest(engine, "a:1", "x86_64", said.append).id == "sha256:old"
+    assert said[-1] == "a:1: taken as it is on the engine: the image cannot be pulled: no such host"
+    assert newest(engine, "a:1", "x86_64", said.append).id == "sha256:new"
+    assert not any("/tag" in asked for asked in fake.asked)
 
 
 def test_offline_nothing_is_pulled(fake: FakeEngine, engine: Engine) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from layerkit.errors import UsageError
-from layerkit.report import human, parse_size, show_runtimes
+from layerkit.report import human, parse_size
+from layerkit.report.runtimes import show_runtimes
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 import small
-from layerkit import errors, report, target
+from layerkit import errors, image_facts, report, target
 from layerkit.archive import ArchiveError, Problem
 from layerkit.build import Built
 from layerkit.check import check_plan
@@ -183,7 +183,17 @@ def test_invoke() -> None:
 
 
 def test_runtimes() -> None:
-    check("runtimes", target.facts())
+    read = image_facts.ImageFacts(
+        image="lambda/python:3.12",
+        digest="sha256:" + "0" * 64,
+        seen="2026-11-21",
+        python="3.12.99",
+        glibc="2.34",
+        packages=(("boto3", "9.9.9"),),
+        libraries=("libz.so.1",),
+    )
+    check("runtimes", target.facts() | {"seen": {}})
+    check("runtimes", target.facts() | {"seen": {"python3.12-arm64": read.as_json()}})
 
 
 def test_error() -> None:

@@ -91,7 +91,7 @@ def policies(runtime: str) -> dict[str, Any]:
     request = {
         "glibc": at.glibc[1],
         "bounds": {"GLIBCXX": "3.4.24", "CXXABI": "1.3.11"},
-        "present": present_libraries(at.runtime),
+        "present": present_libraries(at),
     }
     made = _policies(WheelPolicies, request, libc=Libc.GLIBC, arch=Architecture.x86_64)
     return {policy.name.removesuffix("_x86_64"): policy for policy in made}

@@ -108,6 +108,7 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
         _settings(project),
         means(session, target).who,
         "inside" if session.engines.all_inside else "",
+        str(target.seen),
         *(one.digest() for one in code),
     ]
     key = standing.build_key(*digests, *_keys(asked), last_division.read(project, target.key)[1])

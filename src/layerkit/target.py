@@ -1,7 +1,8 @@
 """A target: one Lambda runtime on one architecture, and what is known of it.
 
 The facts are data, in runtimes.json beside this file, each with its source and date; null there
-means that nobody could say. Nothing in this module guesses.
+means that nobody could say. What was read from a runtime's image (image_facts.py) stands above them.
+Nothing in this module guesses.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from layerkit import image_facts
 from layerkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from layerkit.image_facts import ImageFacts
 
 Layout = Literal["versioned", "flat"]
 Arch = Literal["x86_64", "arm64"]
@@ -41,7 +46,8 @@ class Target:
     """One runtime on one architecture: what a wheel must fit and what a layer may leave out.
 
     `python` is the full version whose markers are used, `glibc` the newest symbol version the
-    runtime offers. `sdk` is None where no version of the runtime's SDK was ever seen.
+    runtime offers. `sdk` is None where no version of the runtime's SDK was ever seen. `seen` is what
+    the runtime's image was found to hold, where this user had it read.
     """
 
     runtime: str
@@ -50,6 +56,7 @@ class Target:
     glibc: tuple[int, int]
     interpreter: str
     sdk: Sdk | None = None
+    seen: ImageFacts | None = None
 
     @property
     def minor(self) -> str:
@@ -70,6 +77,15 @@ class Target:
     def machine(self) -> str:
         """Return the machine as wheels and markers call it: x86_64 or aarch64."""
         return _MACHINES[self.arch]
+
+    def brings(self) -> tuple[tuple[str, str | None], ...]:
+        """Return the packages that the runtime brings, with their versions as far as they were seen."""
+        versions: dict[str, str | None] = dict(self.seen.packages) if self.seen else {}
+        if not self.seen:
+            versions = dict.fromkeys(facts()["brings"]["value"])
+        if self.sdk:
+            versions |= {"boto3": self.sdk.boto3, "botocore": self.sdk.botocore}
+        return tuple(versions.items())
 
     def site_packages(self, layout: Layout) -> str:
         """Return the folder of a layer that Lambda puts on sys.path, without slashes around it."""
@@ -136,19 +152,21 @@ def sdk_set() -> frozenset[str]:
     return frozenset(facts()["sdk_set"]["value"])
 
 
-def present_libraries(runtime: str) -> frozenset[str]:
+def present_libraries(target: Target) -> frozenset[str]:
     """Return the sonames of the shared libraries that are known to be on a managed runtime.
 
-    One that is not among them may be there all the same: nobody could say.
+    They are those of its image, where that was read. Else one that is not among them may be there all
+    the same: nobody could say.
     """
     known = facts()["libraries"]
-    return frozenset((*known["glibc"]["value"], *known[facts()["runtimes"][runtime]["os"]]["present"]))
+    listed = known[facts()["runtimes"][target.runtime]["os"]]["present"]
+    return frozenset((*known["glibc"]["value"], *(target.seen.libraries if target.seen else listed)))
 
 
 def on_runtime(target: Target, soname: str) -> bool | None:
     """Tell whether a shared library is on the managed runtime; None where nobody could say."""
     fact = facts()["libraries"][facts()["runtimes"][target.runtime]["os"]]
-    if soname in present_libraries(target.runtime):
+    if soname in present_libraries(target):
         return True
     # The interpreter's own folder is in no list of the system's packages.
     if soname.startswith("libpython"):
@@ -211,27 +229,34 @@ def parse_arch(text: str) -> Arch:
 def target(runtime: str, arch: str = "x86_64", sdk_version: str | None = None) -> Target:
     """Return the target of a runtime and an architecture.
 
-    `sdk_version` replaces the version of boto3 and botocore that was last seen on the runtime.
-    Raises UsageError for a runtime that does not exist or never ran on the architecture.
+    What was read from the runtime's image stands above the facts that layerkit comes with, and
+    `sdk_version` above the version of boto3 and botocore that was last seen on the runtime.
+    Raises UsageError for a runtime that does not exist or never ran on the architecture, ConfigError for
+    a file of facts that is none.
     """
     name, machine = parse_runtime(runtime), parse_arch(arch)
     fact = facts()["runtimes"][name]
     if machine not in fact["architectures"]:
         known = ", ".join(fact["architectures"])
         raise UsageError(f"{name} does not run on {machine}", fix=f"it has: {known}")
-    major, minor = fact["glibc"]["value"].split(".")
+    seen = image_facts.read().get(f"{name}-{machine}")
+    major, minor = (seen.glibc if seen else fact["glibc"]["value"]).split(".")
     return Target(
         runtime=name,
         arch=machine,
-        python=fact["python"]["value"],
+        python=seen.python if seen else fact["python"]["value"],
         glibc=(int(major), int(minor)),
         interpreter=fact["interpreter"],
-        sdk=_sdk(fact["sdk"], sdk_version),
+        sdk=_sdk(fact["sdk"], seen, sdk_version),
+        seen=seen,
     )
 
 
-def _sdk(fact: dict[str, str] | None, version: str | None) -> Sdk | None:
-    """Return the SDK as configured, else as seen, else None."""
+def _sdk(fact: dict[str, str] | None, seen: ImageFacts | None, version: str | None) -> Sdk | None:
+    """Return the SDK as configured, else as the image has it, else as last seen, else None."""
     if version is not None:
         return Sdk(boto3=version, botocore=version, source="the project's sdk-version")
+    held = seen and (seen.version("boto3"), seen.version("botocore"))
+    if seen and held and held[0] and held[1]:
+        return Sdk(boto3=held[0], botocore=held[1], source=seen.source, seen=seen.seen)
     return Sdk(**fact) if fact else None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from layerkit.check.findings import Finding, finding
 from layerkit.check.version_set import admits
-from layerkit.target import facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,11 +54,9 @@ def brought(target: Target, lock: Lock | None = None) -> tuple[Installed, ...]:
 
     The lock adds what the runtime's boto3 and botocore require, where it holds those versions.
     """
-    seen = {"boto3": target.sdk.boto3, "botocore": target.sdk.botocore} if target.sdk else {}
     found = []
-    for listed in facts()["brings"]["value"]:
+    for listed, version in target.brings():
         name = listed.replace("_", "-")
-        version = seen.get(name)
         locked = lock.package(name) if lock and version else None
         requires = locked.requires if locked and locked.version == version else ()
         layer = f"the {target.runtime} runtime"

@@ -17,7 +17,7 @@ Command = Any
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 _PATH = click.Path(path_type=Path)
-_TARGETS = (
+TARGETS = (
     click.option("--runtime", "-r", multiple=True, metavar="NAME", help="py312, 3.12, python3.12 or all."),
     click.option("--arch", "-a", multiple=True, metavar="ARCH", help="x86_64 or arm64."),
 )
@@ -37,7 +37,7 @@ _ENGINE = click.option(
     help="auto: Docker for what only it can do; docker: it has to be there; wheels: never.",
 )
 _OFFLINE = click.option("--offline", is_flag=True, help="Use what is in the store; ask no index.")
-_TALK = (json_option, click.option("--quiet", "-q", is_flag=True, help="Print errors only."))
+TALK = (json_option, click.option("--quiet", "-q", is_flag=True, help="Print errors only."))
 
 
 def project_options(command: Command) -> Command:
@@ -47,12 +47,12 @@ def project_options(command: Command) -> Command:
 
 def session_options(command: Command) -> Command:
     """Add the options of the commands that read a project."""
-    return with_options(command, *_TARGETS, *_RESOLVING, *_FILES, _ENGINE, _OFFLINE, *_TALK)
+    return with_options(command, *TARGETS, *_RESOLVING, *_FILES, _ENGINE, _OFFLINE, *TALK)
 
 
 def built_options(command: Command) -> Command:
     """Add the options of the commands that read what was built."""
-    return with_options(command, *_TARGETS, *_FILES, *_TALK)
+    return with_options(command, *TARGETS, *_FILES, *TALK)
 
 
 def with_options(command: Command, *options: Any) -> Command:

@@ -136,6 +136,25 @@ def ready(
         return image
 
 
+def newest(
+    engine: Engine, reference: str, arch: Arch, talk: Callable[[str], None], *, offline: bool = False
+) -> Image:
+    """Return an image as its registry has it now; where that does not answer, as it is on the engine.
+
+    Raises EngineError when it is in neither place.
+    """
+    with _pulling:
+        if not offline and _here(engine, reference, arch) is not None:
+            talk(f"pulling {reference} for {platform(arch)}, if there is a newer one")
+            if there(engine, reference, arch) is None:
+                _keep_other(engine, reference)
+            try:
+                _pull(engine, reference, arch, talk)
+            except EngineError as error:
+                talk(f"{reference}: taken as it is on the engine: {error.what}")
+    return ready(engine, reference, arch, talk, offline=offline)
+
+
 def _here(engine: Engine, reference: str, arch: Arch) -> Image | None:
     """Return an image that is on the engine for that architecture, under its name or one of ours."""
     image = _image(reference, _inspect(engine, reference), arch)

@@ -134,5 +134,5 @@ def _own(name: str, project: Project, target: Target) -> str | None:
     if name == "LAYERKIT_RUN_IMAGE":
         return images.reference(target, "run", dict(project.containers.images))
     if name == "LAYERKIT_LIBRARIES":
-        return " ".join(sorted(present_libraries(target.runtime)))
+        return " ".join(sorted(present_libraries(target)))
     return {"LAYERKIT_RUNTIME": target.runtime, "LAYERKIT_ARCH": target.arch}.get(name)

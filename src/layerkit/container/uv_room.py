@@ -14,7 +14,6 @@ environment of one program or lies in a file in memory; the container has no oth
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -26,10 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from layerkit.container.interpreter import ask
 from layerkit.container.room import SECRETS, Furnishing
 from layerkit.container.surroundings import lay_out
 from layerkit.container.tarred import Entry
-from layerkit.errors import EngineError, WheelError
+from layerkit.errors import WheelError
 from layerkit.fetch.credentials import Credentials
 from layerkit.lock import ImageRef
 from layerkit.lock.pick import pick
@@ -50,15 +50,6 @@ if TYPE_CHECKING:
     from layerkit.target import Target
 
 _UV = "/layerkit-uv/uv"
-_LOOK = """
-import json, os, platform, sys
-print(json.dumps({
-    "python": platform.python_version(),
-    "implementation": sys.implementation.name,
-    "machine": platform.machine(),
-    "glibc": (os.confstr("CS_GNU_LIBC_VERSION") or "").rpartition(" ")[2],
-}))
-"""
 # Settings of uv about this machine, which mean nothing or something else in a container.
 _OURS = (
     "UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_CREDENTIALS_DIR", "UV_KEYRING_PROVIDER", "UV_LINK_MODE",
@@ -88,38 +79,19 @@ def resolver(
     # The name keeps this container apart from those in which the code of packages runs.
     network = "none" if offline else project.containers.network
     room = rooms.room(image, Furnishing(network=network, environment=(("LAYERKIT_ROOM", "uv"),)))
-    on, told = _asked(room, target)
+    told = ask(room, target)
+    on = replace(target, python=told.python, glibc=min(target.glibc, told.glibc))
     _bring_uv(room, target, store, project, fetch, offline=offline)
     notes = []
-    if told["glibc"] != (known := _dotted(target.glibc)):
+    if told.glibc != target.glibc:
         notes.append(
-            f"the image {image.reference} has glibc {told['glibc']} and {target.runtime} {known}:"
-            f" wheels are chosen for {_dotted(on.glibc)}"
+            f"the image {image.reference} has glibc {_dotted(told.glibc)} and {target.runtime}"
+            f" {_dotted(target.glibc)}: wheels are chosen for {_dotted(on.glibc)}"
         )
-    ref = ImageRef(reference=image.reference, digest=image.digest, python=told["python"], glibc=told["glibc"])
+    ref = ImageRef(
+        reference=image.reference, digest=image.digest, python=told.python, glibc=_dotted(told.glibc)
+    )
     return Inside(place=UvRoom(room, project), target=on, image=ref, notes=tuple(notes))
-
-
-def _asked(room: Room, target: Target) -> tuple[Target, Mapping[str, str]]:
-    """Ask the image's interpreter what it is; return the target as that has it, and what was said."""
-    said = room.output([target.interpreter, "-c", _LOOK])
-    where = room.image.reference
-    try:
-        told: dict[str, str] = json.loads(said)
-        glibc = tuple(map(int, told["glibc"].split(".")))[:2]
-        ours = (told["implementation"], told["python"].rpartition(".")[0], told["machine"], len(glibc))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EngineError(
-            f"the interpreter does not say what it is: {redact(said[:200])}", where=where
-        ) from error
-    if ours != ("cpython", target.minor, target.machine, 2):
-        raise EngineError(
-            f"the image is not one of {target.key}: its interpreter is {told['implementation']}"
-            f" {told['python']} on {told['machine']}, with glibc {told['glibc'] or 'of no version'}",
-            where=where,
-            fix="name another one in [tool.layerkit.docker] images",
-        )
-    return replace(target, python=told["python"], glibc=min(target.glibc, (glibc[0], glibc[1]))), told
 
 
 def _dotted(version: tuple[int, int]) -> str:

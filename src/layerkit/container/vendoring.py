@@ -37,7 +37,7 @@ def runs_on(wheel: Path, libraries: Libraries, target: Target, folder: Path) -> 
         "folders": libraries.folders,
         "glibc": target.glibc[1],
         "bounds": {"GLIBCXX": known["glibcxx"], "CXXABI": known["cxxabi"]},
-        "present": sorted(present_libraries(target.runtime)),
+        "present": sorted(present_libraries(target)),
     }
     answer = _graft(request, wheel.name)
     if "error" in answer:

@@ -30,7 +30,6 @@ from layerkit.layer.manifest import (
 )
 from layerkit.plan import most_unzipped
 from layerkit.project.faults import redact
-from layerkit.target import facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from layerkit.prepare import PreparedWheel
     from layerkit.project import Project
     from layerkit.settings import Settings
-    from layerkit.target import Sdk, Target
+    from layerkit.target import Target
 
 
 def describe(  # noqa: PLR0913 - all that a build was
@@ -87,18 +86,12 @@ def describe(  # noqa: PLR0913 - all that a build was
 
 def brought(target: Target) -> tuple[Brought, ...]:
     """Return the packages that a runtime brings, in name order, with the versions that were seen."""
+    sdk = target.sdk.source if target.sdk else None
+    others = target.seen.source if target.seen else None
     return tuple(
-        Brought(name=name, version=version, source=target.sdk.source if target.sdk and version else None)
-        for name in facts()["brings"]["value"]
-        for version in [_seen(target.sdk, name)]
+        Brought(name=name, version=version, source=sdk if name in ("boto3", "botocore") else others)
+        for name, version in target.brings()
     )
-
-
-def _seen(sdk: Sdk | None, name: str) -> str | None:
-    """Return the version of a package of the runtime that somebody has seen."""
-    if sdk is None:
-        return None
-    return {"boto3": sdk.boto3, "botocore": sdk.botocore}.get(name)
 
 
 def _target(target: Target) -> TargetRef:

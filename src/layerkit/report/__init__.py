@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from layerkit.errors import UsageError
-from layerkit.target import facts, limit
+from layerkit.target import limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -190,45 +190,6 @@ def _plain(text: str) -> Text:
     from rich.text import Text
 
     return Text(text)
-
-
-def show_runtimes(*, everything: bool) -> None:
-    """Draw what is known of each runtime; the whole of it, with sources, is in --json."""
-    from rich.table import Table
-
-    table = Table(title=f"Lambda runtimes, as known on {facts()['generated']}", title_justify="left")
-    for column in (
-        "runtime",
-        "OS",
-        "glibc",
-        "arch",
-        "boto3 (last seen)",
-        "status",
-        "deprecated",
-        "updates end",
-    ):
-        table.add_column(column)
-    for name, fact in facts()["runtimes"].items():
-        if not everything and fact["status"] == "deprecated":
-            continue
-        sdk, dates = fact["sdk"], fact["dates"]
-        boto3 = f"{sdk['boto3']} ({sdk['seen'] or 'date unknown'})" if sdk else "unknown"
-        table.add_row(
-            name,
-            fact["os"],
-            fact["glibc"]["value"],
-            " ".join(fact["architectures"]),
-            boto3,
-            fact["status"].partition(" ")[0],
-            dates["deprecation"] or "-",
-            dates["block_update"] or "-",
-        )
-    out = console()
-    out.print(table)
-    sources = {fact["dates"]["source"] for fact in facts()["runtimes"].values()}
-    for source in sorted(filter(None, sources)):
-        out.print(f"dates: {source}", markup=False, highlight=False)
-    out.print("every fact with its source: layerkit runtimes --json", markup=False, highlight=False)
 
 
 def console() -> Console:
