@@ -113,9 +113,9 @@ def test_the_zips_are_believed_and_not_the_manifest(shop: Path) -> None:
         members = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(base, "w") as archive:
         for name, content in members.items():
-            archive.writestr(
-                name.replace("lib-1.2", "lib-0.2"), content.replace(b"Version: 1.2", b"Version: 0.2")
-            )
+            info = zipfile.ZipInfo(name.replace("lib-1.2", "lib-0.2"))
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, content.replace(b"Version: 1.2", b"Version: 0.2"))
     found = dict(check_built(session, session.targets[0]))["job"]
     assert [finding.code for finding in found.errors] == ["version-conflict"]
     assert "worker 1.0 requires lib>=1" in found.errors[0].text

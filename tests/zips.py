@@ -18,7 +18,9 @@ def zipped(path: Path, files: Mapping[str, str | bytes]) -> Path:
     """Write a zip of `files` as Python's own zipfile does."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content)
+            info = zipfile.ZipInfo(name)
+            info.external_attr = 0o100644 << 16
+            archive.writestr(info, content)
     return path
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 from struct import pack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerkit.archive.ending import Ending, EndingError, read_ending
 from layerkit.archive.extra import ExtraError, fields, widen
@@ -73,8 +73,16 @@ class _Entry:
     end: int = 0
 
 
-def examine(fd: Handle, size: int, archive: str) -> tuple[tuple[Member, ...], tuple[str, ...]]:
-    """Return the members and notes of the archive of `size` bytes behind `fd`.
+class Examined(NamedTuple):
+    """What an archive holds: its files, its folder entries, and notes on what was put right."""
+
+    members: tuple[Member, ...]
+    folders: tuple[Member, ...]
+    notes: tuple[str, ...]
+
+
+def examine(fd: Handle, size: int, archive: str) -> Examined:
+    """Return the members, folders and notes of the archive of `size` bytes behind `fd`.
 
     Raises ArchiveError, under the name `archive`, with every problem that can be told apart.
     """
@@ -95,7 +103,9 @@ def examine(fd: Handle, size: int, archive: str) -> tuple[tuple[Member, ...], tu
     if walk.problems:
         raise ArchiveError(archive, walk.problems)
     notes = (f"{ending.nuls} NUL bytes behind its end were dropped",) if ending.nuls else ()
-    return tuple(_member(entry) for entry in entries if not entry.name.endswith("/")), notes
+    files = tuple(_member(entry) for entry in entries if not entry.name.endswith("/"))
+    folders = tuple(_member(entry) for entry in entries if entry.name.endswith("/"))
+    return Examined(files, folders, notes)
 
 
 def _member(entry: _Entry) -> Member:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Archive:
     """An open archive that passed every check but those that need inflating.
 
-    `members` are its files in the order of their bytes; directory entries are dropped. `notes` are
+    `members` are its files in the order of their bytes, `folders` its directory entries. `notes` are
     sentences about what was accepted and put right. Reading is safe from several threads at once.
     """
 
@@ -38,6 +38,7 @@ class Archive:
     members: tuple[Member, ...]
     notes: tuple[str, ...]
     fd: Handle
+    folders: tuple[Member, ...] = ()
 
     @classmethod
     def open(cls, path: Path, *, name: str | None = None) -> Archive:
@@ -49,14 +50,16 @@ class Archive:
         fd = -1
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            members, notes = examine(fd, os.fstat(fd).st_size, name)
+            found = examine(fd, os.fstat(fd).st_size, name)
         except BaseException as error:
             if fd >= 0:
                 os.close(fd)
             if isinstance(error, OSError):
                 raise StorageError(f"cannot be read: {error.strerror}", where=name) from error
             raise
-        return cls(path=path, name=name, members=members, notes=notes, fd=fd)
+        return cls(
+            path=path, name=name, members=found.members, folders=found.folders, notes=found.notes, fd=fd
+        )
 
     @classmethod
     def of_source(cls, source: Source, name: str) -> Archive:
@@ -64,8 +67,8 @@ class Archive:
 
         Raises ArchiveError with all problems, and what the source raises. It is for one thread.
         """
-        members, notes = examine(source, source.size, name)
-        return cls(path=Path(name), name=name, members=members, notes=notes, fd=source)
+        found = examine(source, source.size, name)
+        return cls(path=Path(name), name=name, members=found.members, notes=found.notes, fd=source)
 
     @classmethod
     def of_run(cls, run: Run) -> Archive:

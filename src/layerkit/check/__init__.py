@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerkit.archive import Entry
+    from layerkit.check.zip_check import ReadZip
     from layerkit.dockerfiles import OptLayer
     from layerkit.lock import Lock
     from layerkit.plan import Plan, PlannedLayer
@@ -108,13 +109,24 @@ def check_zips(
     `function` is the zip of the function's own code; `absent` names packages that are left out
     on purpose, with the reason. A zip that the strict reader refuses is a finding of its own.
     """
-    from layerkit.check.zip_check import check_files, read_zip
+    from layerkit.check.sdk_check import check_pairs, check_sdk
+    from layerkit.check.search_path import places
+    from layerkit.check.zip_check import check_files, read_zip, stack_files
 
-    layers = [read_zip(path, target, code=False) for path in paths]
-    code = [read_zip(function, target, code=True)] if function else []
+    names = [path.name for path in (*paths, *([function] if function else []))]
+
+    def read(path: Path, *, code: bool) -> ReadZip:
+        # Zips of one name, from several folders, are told apart by their paths.
+        name = path.name if names.count(path.name) == 1 else str(path)
+        return read_zip(path, target, code=code, name=name)
+
+    layers = [read(path, code=False) for path in paths]
+    code = [read(function, code=True)] if function else []
     every = [*layers, *code]
     findings = [each for one in every for each in one.findings]
     installed = [each for one in every for each in one.packages]
     findings += check_stack(installed, runtime_packages, absent)
+    findings += check_sdk(places(stack_files(layers, code), target), installed, target)
+    findings += check_pairs(installed, runtime_packages, target)
     findings += check_files(layers, code, target)
     return report(target.key, [one.subject() for one in every], findings)

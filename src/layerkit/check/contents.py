@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 _IN_MEMORY = 4 << 20  # bytes of a shared library that are held before it goes to a file
 _LONGEST_TEXT = 1 << 20
 _HEADER = 16  # of a .pyc: magic, flags, date and size, or a hash
+# How a package says that it is spread over several folders (pkgutil, pkg_resources).
+_EXTENDS = re.compile(rb"extend_path|declare_namespace")
 _TEXT = re.compile(r"(.*/)?[^/]+\.(pth|egg-link)|(.*/)?[^/]+\.dist-info/(WHEEL|direct_url\.json)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What lies in one zip, by member name: ELF files, beginnings of bytecode, small texts that matter."""
+    """What lies in one zip, by member name: ELF files, beginnings of bytecode, small texts that matter.
+
+    `extending` are the `__init__` files of packages that are spread over several folders.
+    """
 
     elves: dict[str, elf.Elf] = field(default_factory=dict)
     bytecode: dict[str, bytes] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
+    extending: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -57,6 +63,8 @@ def _member(archive: Archive, member: Member, found: Contents) -> None:
         return
     if member.name.endswith(".pyc"):
         found.bytecode[member.name] = first[:_HEADER]
+    elif member.name.endswith("/__init__.py") and _EXTENDS.search(first):
+        found.extending.add(member.name)
     elif _TEXT.fullmatch(member.name):
         found.texts[member.name] = first[:_LONGEST_TEXT]
     for _ in chunks:

@@ -80,6 +80,21 @@ CODES: dict[str, tuple[Severity, str]] = {
     "text-relocations": ("warning", "A shared library has relocations in its code."),
     "wheel-tags": ("error", "A package is of a wheel that the runtime's Python does not take."),
     "extension-suffix": ("error", "An extension module has a name that the runtime's Python never imports."),
+    "unreadable-mode": (
+        "error",
+        "A file or folder has a mode that lets only its owner read it.",
+    ),
+    "pth-runs": ("warning", "A .pth file lies where Lambda runs it at every start."),
+    "editable-leftover": ("error", "An editable installation points to a folder that is not on Lambda."),
+    "stale-bytecode": ("warning", "Bytecode can never be used: its date, its Python or its place is wrong."),
+    "foreign-bytecode": ("error", "A module is there as bytecode of another Python only."),
+    "package-hidden": (
+        "error",
+        "Modules cannot be imported, for a package of the same name comes before theirs on sys.path.",
+    ),
+    "sdk-half": ("error", "The AWS SDK lies in the stack by half; the other half is the runtime's."),
+    "sdk-mixed": ("warning", "Parts of the AWS SDK lie in the stack, and boto3 is the runtime's."),
+    "known-bad-pair": ("error", "Two packages are known to fail together, whatever their metadata say."),
     "direct-upload": ("warning", "A zip is too large to be uploaded directly and has to go through S3."),
 }
 _LIMITS = frozenset({"unzipped-limit", "layer-count"})

@@ -10,7 +10,10 @@ from layerkit.archive import Archive, ArchiveError
 from layerkit.check.contents import Contents, contents
 from layerkit.check.elf_check import Binary, check_elves
 from layerkit.check.findings import Finding, Subject, finding
+from layerkit.check.layout_check import check_bytecode, check_modes, check_startup
+from layerkit.check.packages_check import check_hidden
 from layerkit.check.requirements_check import Installed
+from layerkit.check.search_path import File, folders, places
 from layerkit.check.tag_check import check_suffixes, check_tags
 from layerkit.check.words import some
 from layerkit.errors import WheelError
@@ -38,6 +41,7 @@ class ReadZip:
     name: str
     zipped: int
     members: tuple[Member, ...] = ()
+    folders: tuple[Member, ...] = ()
     packages: tuple[Installed, ...] = ()
     findings: tuple[Finding, ...] = ()
     inside: Contents = field(default_factory=Contents)
@@ -53,28 +57,32 @@ class ReadZip:
         return Subject(name=self.name, zipped=self.zipped, unzipped=self.unzipped, packages=packages)
 
 
-def read_zip(path: Path, target: Target, *, code: bool) -> ReadZip:
+def read_zip(path: Path, target: Target, *, code: bool, name: str | None = None) -> ReadZip:
     """Read a layer's zip, or with `code` a function's, whose packages lie at its root.
+
+    `name` is what findings call it, its file name by default.
 
     Raises StorageError where the file cannot be read; a zip that is refused is a finding.
     """
+    name = name or path.name
     try:
-        with Archive.open(path) as archive:
+        with Archive.open(path, name=name) as archive:
             found = packages(archive, target, code=code)
             inside = contents(archive)
             size = path.stat().st_size
             return ReadZip(
-                name=path.name,
+                name=name,
                 zipped=size,
                 members=archive.members,
+                folders=archive.folders,
                 packages=tuple(each for each in found if isinstance(each, Installed)),
                 findings=tuple(each for each in found if isinstance(each, Finding)),
                 inside=inside,
             )
     except ArchiveError as error:
-        text = str(error).removeprefix(f"{path.name}: ")
-        refused = finding("archive", path.name, text, "build or download the zip again")
-        return ReadZip(name=path.name, zipped=path.stat().st_size, findings=(refused,))
+        text = str(error).removeprefix(f"{name}: ")
+        refused = finding("archive", name, text, "build or download the zip again")
+        return ReadZip(name=name, zipped=path.stat().st_size, findings=(refused,))
 
 
 def packages(archive: Archive, target: Target, *, code: bool) -> tuple[Installed | Finding, ...]:
@@ -109,29 +117,46 @@ def _package(archive: Archive, member: Member, folder: str, target: Target) -> I
 
 
 def check_files(layers: Sequence[ReadZip], code: Sequence[ReadZip], target: Target) -> Iterator[Finding]:
-    """Yield what is wrong with the files of a stack: sizes, count, collisions, places."""
+    """Yield what is wrong with the files of a stack: sizes, count, collisions, places, binaries."""
+    every = (*layers, *code)
     yield from _limits(layers, code)
-    for each in (*layers, *code):
+    for each in every:
         yield from each.inside.findings
+        yield from check_modes(each.name, each.members, each.folders)
         yield from check_tags(each.name, each.inside.texts, target)
         yield from check_suffixes(each.name, [member.name for member in each.members], target)
-    yield from check_elves(_binaries(layers, code), target)
+        yield from check_bytecode(each.name, each.members, each.inside.bytecode, target)
+    files = stack_files(layers, code)
+    inside = {each.name: each.inside for each in every}
+    texts = {(name, path): text for name, one in inside.items() for path, text in one.texts.items()}
+    found = places(files, target)
+    yield from check_startup(found, texts, folders(files))
+    yield from check_hidden(found)
+    yield from check_elves(_binaries(files, inside), target)
     yield from path_collisions({layer.name: layer.members for layer in layers})
     for layer in layers:
         yield from _unreachable(layer, target)
 
 
-def _binaries(layers: Sequence[ReadZip], code: Sequence[ReadZip]) -> dict[str, Binary]:
-    """Return the ELF files of a stack by their paths on Lambda; a later layer replaces an earlier one's."""
-    places = [("/opt", each) for each in layers] + [("/var/task", each) for each in code]
-    found: dict[str, Binary] = {}
-    for folder, each in places:
-        for member in each.members:
-            path = f"{folder}/{member.name}"
-            found.pop(path, None)
-            if elf := each.inside.elves.get(member.name):
-                found[path] = Binary(zip=each.name, elf=elf)
-    return found
+def stack_files(layers: Sequence[ReadZip], code: Sequence[ReadZip]) -> dict[str, File]:
+    """Return the files of a stack by their paths on Lambda; a later layer replaces an earlier one's."""
+    tops = [("/opt", each) for each in layers] + [("/var/task", each) for each in code]
+    return {
+        f"{top}/{member.name}": File(
+            zip=each.name, member=member, extends=member.name in each.inside.extending
+        )
+        for top, each in tops
+        for member in each.members
+    }
+
+
+def _binaries(files: Mapping[str, File], inside: Mapping[str, Contents]) -> dict[str, Binary]:
+    """Return the ELF files of a stack by their paths on Lambda."""
+    return {
+        path: Binary(zip=file.zip, elf=elf)
+        for path, file in files.items()
+        if (elf := inside[file.zip].elves.get(file.member.name))
+    }
 
 
 def _limits(layers: Sequence[ReadZip], code: Sequence[ReadZip]) -> Iterator[Finding]:
