@@ -64,7 +64,7 @@ def show_build(
     key = f"{manifest.target.runtime}-{manifest.target.arch}"
     show_engine(key, engine, talk)
     if unchanged:
-        talk(f"{key}: nothing to do, {_counted(len(manifest.zips()), 'zip')} unchanged")
+        talk(f"{key}: nothing to do, {counted(len(manifest.zips()), 'zip')} unchanged")
         return
     for note in manifest.notes:
         talk(f"{key}: {note}")
@@ -86,14 +86,15 @@ def show_build(
 
 def _held(layer: Layer) -> str:
     """Say what a layer holds."""
-    packages = _counted(len(layer.packages), "package")
+    packages = counted(len(layer.packages), "package")
     if layer.opt is None:
         return packages
-    files = f"{_counted(layer.opt.entries, 'file')} of {layer.opt.dockerfile}"
+    files = f"{counted(layer.opt.entries, 'file')} of {layer.opt.dockerfile}"
     return f"{packages}, {files}" if layer.packages else files
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """Return how many there are of what, in words."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
@@ -119,7 +120,7 @@ def lock_json(lock: Lock, engine: Mapping[str, str]) -> dict[str, Any]:
 
 def show_lock(lock: Lock, talk: Callable[[str], None]) -> None:
     """Say what a lock holds."""
-    talk(f"{lock.target.key}: {_counted(len(lock.packages), 'package')}")
+    talk(f"{lock.target.key}: {counted(len(lock.packages), 'package')}")
     talk(f"{lock.target.key}: AWS SDK {_sdk_words(lock.sdk.mode)}: {lock.sdk.reason}")
     for note in lock.notes:
         talk(f"{lock.target.key}: {note}")
@@ -164,7 +165,7 @@ def show_findings(stack: str, report: Report, talk: Callable[[str], None]) -> No
         if finding.fix:
             talk(f"  {finding.fix}")
     if not report.findings:
-        talk(f"{checked}: {_counted(len(report.subjects), 'zip')} checked, nothing to say")
+        talk(f"{checked}: {counted(len(report.subjects), 'zip')} checked, nothing to say")
 
 
 def show_modules(stack: str, report: Report) -> None:

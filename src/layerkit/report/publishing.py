@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerkit.report import console, human
+from layerkit.report import console, counted, human
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,8 @@ def show_run(run: Run) -> None:
     out = console()
     table = _table("layers", ("account", "region", "layer", "size", "through", "status", "version"))
     for row in run.layers.values():
-        status = _WORDS.get(row.status, row.status) + (f", {len(row.granted)} grants" if row.granted else "")
+        granted = f", {counted(len(row.granted), 'grant')}" if row.granted else ""
+        status = _WORDS.get(row.status, row.status) + granted
         size, through = human(row.zipped), row.through.partition("//")[0].rstrip(":")
         table.add_row(row.account, row.region, row.layer, size, through, status, row.arn or row.name)
     out.print(table)
@@ -124,9 +125,9 @@ def _sums(found: Diff) -> list[str]:
     """Return the sums in sentences."""
     before, after = found.before, found.after
     if not found.changes:
-        sums = [f"the same {before.packages} packages"]
+        sums = [f"the same {counted(before.packages, 'package')}"]
     else:
-        sums = [f"{before.packages} packages before, {after.packages} after"]
+        sums = [f"{counted(before.packages, 'package')} before, {after.packages} after"]
     for word, one, other in (
         ("unzipped", before.unzipped, after.unzipped),
         ("zipped", before.zipped, after.zipped),
