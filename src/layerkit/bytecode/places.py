@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 # Packages that read their own sources when they are imported or used, with where they do.
+_CONFIG = "cv2/__init__.py reads config.py and config-3.py beside it, as text"
 NEEDS_SOURCES = {
+    "ansible-core": "ansible/plugins/loader.py lists the .py files of a folder",
     "numba": "numba/core/caching.py looks for the file of a function to be cached",
+    "opencv-contrib-python": _CONFIG,
+    "opencv-contrib-python-headless": _CONFIG,
+    "opencv-python": _CONFIG,
+    "opencv-python-headless": _CONFIG,
     "torch": "torch/_sources.py parses the sources of scripted functions, some of them at import",
     "torchaudio": "scripts functions, as torch does",
     "torchvision": "scripts functions, as torch does",
