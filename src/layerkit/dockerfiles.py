@@ -181,15 +181,11 @@ def _make(
     from layerkit.archive import write_run
     from layerkit.archive.spool import Spool
     from layerkit.container import image_build, opt
-    from layerkit.container.log import Log
-    from layerkit.output import remove
 
     tag = _tag(project.name, asked.layer, target)
     order = image_build.order(asked, project, target, tag, offline=offline)
     path = project.lock_folder / LOGS / f"{target.key}-{asked.layer}.log"
-    remove(path)
-    with Log(path) as log:
-        image = image_build.build(engine, order, log)
+    image = image_build.logged(engine, order, path)
     chunks = image_build.files(engine, image, f"/{opt.ROOT}", order.platform)
     with store.publish(KIND, asked.key, SUFFIX) as draft, Spool(draft.parent) as spool:
         found = opt.read(chunks, spool, target, asked.dockerfile)

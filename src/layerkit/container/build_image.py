@@ -13,9 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerkit.container import image_build, images, question
-from layerkit.container.log import Log
 from layerkit.errors import EngineError
-from layerkit.output import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,9 +64,7 @@ def _made(
     labels = ((images.MADE, _digest(asked, known)),)
     order = image_build.order(asked, project, target, name, offline=offline, labels=labels)
     path = project.lock_folder / "logs" / f"{target.key}-build-image.log"
-    remove(path)
-    with Log(path) as log:
-        image_build.build(engine, order, log)
+    image_build.logged(engine, order, path)
     _forget_others(engine, name, target)
     made = images.there(engine, name, target.arch)
     if made is None:

@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from layerkit.container.images import platform
+from layerkit.container.log import Log
 from layerkit.container.room import WRONG_FORMAT, no_emulation
+from layerkit.container.surroundings import passwords, proxies
 from layerkit.container.tarred import pack
 from layerkit.errors import BuildError
+from layerkit.output import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from layerkit.container.context import Context
     from layerkit.container.engine import Engine
-    from layerkit.container.log import Log
     from layerkit.container.question import Question
     from layerkit.project import Project
     from layerkit.target import Target
@@ -33,8 +36,6 @@ _CHUNK = 1 << 20
 _NOTHING = b"\0" * 1024
 # What the engine puts around a line that a step printed on stderr.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-# Docker's reference for Dockerfiles: these need no ARG line, and stay out of the image's history.
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,13 @@ def order(
     )
 
 
+def logged(engine: Engine, order: Order, path: Path) -> str:
+    """Build an image with a new log at a path, in which no password of a proxy stands; return its id."""
+    remove(path)
+    with Log(path, passwords(proxies(os.environ).values())) as log:
+        return build(engine, order, log)
+
+
 def build(engine: Engine, order: Order, log: Log) -> str:
     """Build an image and return its id; what is printed goes to the log.
 
@@ -90,7 +98,8 @@ def build(engine: Engine, order: Order, log: Log) -> str:
             fileobj=pack(order.context.entries),  # type: ignore[arg-type]  # any iterable is sent in chunks
             custom_context=True,
             dockerfile=order.context.dockerfile,
-            buildargs={**_proxies(os.environ), **dict(order.arguments)},
+            # Docker's reference for Dockerfiles: these need no ARG line and stay out of the history.
+            buildargs={**proxies(os.environ), **dict(order.arguments)},
             target=order.stage or None,
             platform=order.platform,
             network_mode=order.network,
@@ -160,9 +169,3 @@ def _forget(engine: Engine, image: str) -> None:
 
     with engine.talking("removing an earlier image"), contextlib.suppress(APIError):
         engine.client.remove_image(image)
-
-
-def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the proxies of this machine, for builds that fetch something."""
-    names = (*_PROXIES, *(name.lower() for name in _PROXIES))
-    return {name: environment[name] for name in names if environment.get(name)}

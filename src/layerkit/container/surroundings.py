@@ -16,7 +16,7 @@ from layerkit.container.tarred import Entry
 from layerkit.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from layerkit.container.room import Room
 
@@ -44,8 +44,8 @@ def lay_out(room: Room, environment: Mapping[str, str] | None = None) -> Surroun
     Raises StorageError for a file of certificates that is named and cannot be read.
     """
     environment = os.environ if environment is None else environment
-    given = {name: value for name in _both_cases(_PROXIES) if (value := environment.get(name))}
-    secrets = tuple(password for value in given.values() if (password := _password(value)))
+    given = proxies(environment)
+    secrets = passwords(given.values())
     named = next((environment[name] for name in _CERTIFICATES if environment.get(name)), None)
     if named is None:
         return Surroundings(environment=given, secrets=secrets)
@@ -55,6 +55,16 @@ def lay_out(room: Room, environment: Mapping[str, str] | None = None) -> Surroun
     certificates = f"/{_NAME}"
     given |= dict.fromkeys(_CERTIFICATES, certificates)
     return Surroundings(environment=given, secrets=secrets, certificates=certificates)
+
+
+def proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that name proxies, as they are written here."""
+    return {name: value for name in _both_cases(_PROXIES) if (value := environment.get(name))}
+
+
+def passwords(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Return the passwords in addresses, as they stand there."""
+    return tuple(password for address in addresses if (password := _password(address)))
 
 
 def _both_cases(names: tuple[str, ...]) -> Iterator[str]:

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerkit.container import image_build
+from layerkit.container.context import Context
 from layerkit.container.engine import Engine, connect
 from layerkit.container.images import ready
 from layerkit.container.room import Rooms
+from layerkit.container.tarred import Entry
 from layerkit.errors import EngineError
 from registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from docker import DockerClient
 
@@ -78,7 +82,9 @@ def test_a_registry_that_nobody_answers_for(far: Engine) -> None:
     assert "refused" in caught.value.what
 
 
-def test_without_emulation_the_error_says_how_to_get_it(far: Engine, registry: Registry) -> None:
+def test_without_emulation_the_error_says_how_to_get_it(
+    far: Engine, registry: Registry, tmp_path: Path
+) -> None:
     foreign = {"x86_64": "arm64", "aarch64": "amd64"}[platform.machine()]
     with open("/bin/true", "rb") as file:  # noqa: PTH123
         program = bytearray(file.read())
@@ -87,8 +93,25 @@ def test_without_emulation_the_error_says_how_to_get_it(far: Engine, registry: R
     image = ready(
         far, registry.reference("demo", "4"), "arm64" if foreign == "arm64" else "x86_64", lambda _: None
     )
+    faults = []
     with Rooms(far) as rooms, pytest.raises(EngineError) as caught:
         rooms.room(image)
-    assert f"the engine cannot run linux/{foreign}: its machine has another processor" in caught.value.what
-    assert f"tonistiigi/binfmt --install {foreign}" in (caught.value.fix or "")
-    assert "qemu-user-static" in (caught.value.fix or "")
+    faults.append(caught.value)
+    text = f"FROM {image.reference}\nRUN :\n".encode()
+    order = image_build.Order(
+        context=Context(entries=(Entry(name="Dockerfile", content=text),), dockerfile="Dockerfile"),
+        arguments=(),
+        stage="",
+        platform=image.platform,
+        network="none",
+        tag="layerkit-test/foreign:1",
+        where="x.Dockerfile",
+    )
+    with pytest.raises(EngineError) as caught:
+        image_build.logged(far, order, tmp_path / "log")
+    faults.append(caught.value)
+    for fault in faults:
+        assert f"the engine cannot run linux/{foreign}: its machine has another processor" in fault.what
+        assert f"tonistiigi/binfmt --install {foreign}" in (fault.fix or "")
+        assert "qemu-user-static" in (fault.fix or "")
+    assert [fault.where for fault in faults] == [image.reference, "x.Dockerfile"]
