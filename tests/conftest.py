@@ -32,6 +32,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.xdist_group(*sorted(shared)[:1] or [str(item.path)]))
 
 
+@pytest.fixture(autouse=True)
+def compiles_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test without an engine of its own pull an image of half a gigabyte to compile bytecode."""
+    if "engine" not in request.fixturenames:
+        monkeypatch.setattr("layerkit.bytecode.in_image.Images.way", "")
+
+
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Give an empty store, which is also the one that the commands use."""

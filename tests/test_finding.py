@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from layerkit.bytecode import finding
-from layerkit.bytecode.finding import find, recall
+from layerkit.bytecode import Interpreter, finding
+from layerkit.bytecode.finding import Found, find, recall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from layerkit.bytecode.in_image import Images
     from layerkit.store import Store
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -105,6 +107,55 @@ def test_uv_may_install_one_but_not_offline(store: Store, uv: Callable[..., Uv])
     store.evict(finding.KIND, finding._digest(MINOR), finding.SUFFIX)
     assert find(MINOR, store) is not None
     assert asked.asked == ["python", "python", "venv", "python"]
+
+
+@dataclass
+class Image:
+    """Stands in for the way to an image: has an interpreter or none, and counts how often it was asked."""
+
+    version: str | None
+    way: str = "image:1"
+    asked: int = 0
+
+    def find(self) -> Interpreter | None:
+        self.asked += 1
+        return Interpreter(version=self.version, tag="cpython-x") if self.version else None
+
+
+def test_the_image_comes_before_one_that_uv_would_install(store: Store, uv: Callable[..., Uv]) -> None:
+    asked, image = uv(installs=sys.executable), Image(FULL)
+    found = find(MINOR, store, images=cast("Images", image))
+    assert found == Found(interpreter=Interpreter(version=FULL, tag="cpython-x"), path=None)
+    assert find(MINOR, store, images=cast("Images", image)) == found
+    assert (asked.asked, image.asked) == (["python"], 1), "the second time nobody was asked"
+    # What runs a handler needs one on this machine.
+    here = find(MINOR, store)
+    assert here is not None
+    assert here.path == sys.executable
+
+
+def test_another_image_or_none_at_all_is_asked_anew(store: Store, uv: Callable[..., Uv]) -> None:
+    asked, image = uv(), Image(None)
+    assert find(MINOR, store, images=cast("Images", image)) is None
+    assert find(MINOR, store, images=cast("Images", image)) is None
+    assert (asked.asked, image.asked) == (["python", "venv"], 1)
+    image = Image(FULL, way="image:2")
+    assert find(MINOR, store, images=cast("Images", image))
+    assert find(MINOR, store, images=cast("Images", Image(None, way=""))) is None
+
+
+@pytest.mark.parametrize("version", ["3.99.1", f"{FULL}beta"])
+def test_an_image_with_another_version_has_none(store: Store, uv: Callable[..., Uv], version: str) -> None:
+    uv()
+    assert find(MINOR, store, images=cast("Images", Image(version))) is None
+
+
+def test_an_interpreter_here_is_never_looked_for_in_an_image(store: Store, uv: Callable[..., Uv]) -> None:
+    uv(sys.executable)
+    image = Image(FULL)
+    found = find(MINOR, store, images=cast("Images", image))
+    assert found is not None
+    assert (found.path, image.asked) == (sys.executable, 0)
 
 
 @pytest.mark.parametrize("path", ["/bin/false", "/nowhere/python"])

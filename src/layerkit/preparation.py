@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from layerkit.bytecode.finding import find
+from layerkit.bytecode.in_image import Images
 from layerkit.session import fetch_wheels
 from layerkit.settings import Settings
 from layerkit.slim import rules
@@ -14,7 +15,7 @@ from layerkit.slim import rules
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layerkit.bytecode.compiler import Compiler
+    from layerkit.bytecode.compiler import Compiler, Compiles
     from layerkit.lock import LockedPackage
     from layerkit.prepare import PreparedWheel
     from layerkit.session import Session
@@ -30,7 +31,7 @@ class Means:
     """
 
     settings: Settings
-    start: Callable[[], Compiler] | None = None
+    start: Callable[[], Compiles] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -48,12 +49,13 @@ def means(session: Session, target: Target) -> Means:
     )
     if project.bytecode == "none":
         return Means(settings=settings)
-    found = find(target.minor, session.store, offline=session.offline)
+    images = _images(session, target)
+    found = find(target.minor, session.store, images=images, offline=session.offline)
     if found is None:
         return Means(settings=settings, notes=(_without(target),))
     return Means(
         settings=replace(settings, bytecode=project.bytecode, interpreter=found.interpreter),
-        start=partial(_start, found.path),
+        start=partial(_start, found.path) if found.path else partial(images.start, found.interpreter),
     )
 
 
@@ -116,6 +118,17 @@ def _prepare_one(
     return make()
 
 
+def _images(session: Session, target: Target) -> Images:
+    """Return the way to the interpreter in the target's image."""
+    return Images(
+        engines=session.engines,
+        target=target,
+        named=dict(session.project.containers.images),
+        talk=session.talk,
+        offline=session.offline,
+    )
+
+
 def _start(path: str) -> Compiler:
     from layerkit.bytecode.compiler import Compiler
 
@@ -125,6 +138,7 @@ def _start(path: str) -> Compiler:
 def _without(target: Target) -> str:
     """Say what it costs that there is no interpreter of the target's version."""
     return (
-        f"no bytecode: there is no Python {target.minor} here (`uv python install {target.minor}` gets one);"
+        f"no bytecode: there is no Python {target.minor} here (`uv python install {target.minor}` gets one,"
+        " an image of the runtime does, too);"
         " every cold start compiles what it imports, which then takes two to three times as long"
     )

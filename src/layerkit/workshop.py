@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from layerkit.bytecode.compiler import Compiler, Source
+    from layerkit.bytecode.compiler import Compiles, Source
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,12 +29,12 @@ R = TypeVar("R")
 class Workshop:
     """Threads and compilers, to be used in a `with` block, which ends them."""
 
-    def __init__(self, start: Callable[[], Compiler] | None = None, *, threads: int | None = None) -> None:
+    def __init__(self, start: Callable[[], Compiles] | None = None, *, threads: int | None = None) -> None:
         """Keep how a compiler is started; none is before something is to be compiled."""
         self._start = start
         self.threads = threads or cores()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="layerkit")
-        self._idle: SimpleQueue[Compiler] = SimpleQueue()
+        self._idle: SimpleQueue[Compiles] = SimpleQueue()
         self._running = ExitStack()
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
 """Bytecode for the target, by an interpreter of its own version.
 
-What the interpreter runs is in child.py, the conversation with it in compiler.py; which interpreter it is,
-found once and remembered, in finding.py; where bytecode lies in a layer, in places.py.
+What the interpreter runs is in child.py, the conversation with it in compiler.py and in_image.py; which
+interpreter it is, found once and remembered, in finding.py; where bytecode lies in a layer, in places.py.
 """
 
 from __future__ import annotations

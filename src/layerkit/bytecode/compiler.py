@@ -6,14 +6,13 @@ import marshal
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from layerkit.bytecode import Interpreter
 from layerkit.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
     from typing import IO
 
     from typing_extensions import Self
@@ -26,6 +25,21 @@ _LONGEST = 1 << 32  # an answer that is no answer
 _FORMAT = 2
 
 Source = tuple[str, bytes]  # the name that tracebacks show, and the bytes of the file
+
+
+class Compiles(Protocol):
+    """What turns sources into bytecode: an interpreter on this machine, or one in an image."""
+
+    interpreter: Interpreter
+
+    def __enter__(self) -> Self:
+        """Return the same."""
+
+    def __exit__(self, *_: object) -> None:
+        """End what was started."""
+
+    def compile(self, sources: Sequence[Source]) -> list[bytes | None]:
+        """Return the content of a .pyc for each source, None for one that cannot be compiled."""
 
 
 class Compiler:
@@ -44,7 +58,7 @@ class Compiler:
                 cwd="/",
             )
         except OSError as error:
-            raise _broken(command[0], error.strerror or "it cannot be started") from error
+            raise broken(command[0], error.strerror or "it cannot be started") from error
         self._name = command[0]
         try:
             version, tag = self._answer()
@@ -57,9 +71,7 @@ class Compiler:
         """Return the same."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the process."""
         self.close()
 
@@ -74,12 +86,11 @@ class Compiler:
 
         What is asked for together and in which order is part of what decides the bytes.
         """
-        body = marshal.dumps(list(sources), _FORMAT)
         try:
-            self._stdin.write(len(body).to_bytes(_LENGTH, "little") + body)
+            self._stdin.write(request(sources))
             self._stdin.flush()
         except OSError as error:
-            raise _broken(self._name, "it ended") from error
+            raise broken(self._name, "it ended") from error
         found: list[bytes | None] = []
         while len(found) < len(sources):
             found += self._answer()
@@ -87,15 +98,7 @@ class Compiler:
 
     def _answer(self) -> list[Any]:
         """Return the next answer."""
-        length = int.from_bytes(self._stdout.read(_LENGTH), "little")
-        body = self._stdout.read(length) if length < _LONGEST else b"?"
-        if not body:
-            raise _broken(self._name, "it ended")
-        try:
-            answer: list[Any] = marshal.loads(body)  # noqa: S302 - from the process that was started here
-        except (ValueError, EOFError, TypeError) as error:
-            raise _broken(self._name, "it says something else") from error
-        return answer
+        return answer(self._stdout, self._name)
 
     @property
     def _stdin(self) -> IO[bytes]:
@@ -108,12 +111,32 @@ class Compiler:
         return self._process.stdout
 
 
+def request(sources: Sequence[Source]) -> bytes:
+    """Return what asks for bytecode for sources."""
+    body = marshal.dumps(list(sources), _FORMAT)
+    return len(body).to_bytes(_LENGTH, "little") + body
+
+
+def answer(stream: IO[bytes], name: str) -> list[Any]:
+    """Read the next answer. Raises StorageError, with the interpreter's `name`, where it is none."""
+    length = int.from_bytes(stream.read(_LENGTH), "little")
+    body = stream.read(length) if length < _LONGEST else b"?"
+    if not body:
+        raise broken(name, "it ended")
+    try:
+        found: list[Any] = marshal.loads(body)  # noqa: S302 - from the process that was started for it
+    except (ValueError, EOFError, TypeError) as error:
+        raise broken(name, "it says something else") from error
+    return found
+
+
 def script() -> str:
     """Return what the interpreter runs."""
     return Path(__file__).with_name("child.py").read_text(encoding="utf-8")
 
 
-def _broken(name: str, why: str) -> StorageError:
+def broken(name: str, why: str) -> StorageError:
+    """Return the error for an interpreter that does not do what it was started for."""
     return StorageError(
         f"the interpreter that compiles bytecode does not answer: {why}",
         where=name,

@@ -4,9 +4,10 @@ uv knows where interpreters are: those it manages, and those on the PATH. Beside
 every version in a folder of its own, of which the PATH has only wrappers that refuse to run unless the
 user has chosen that very version; so the folders themselves are shown to uv.
 
-What was found is remembered by the version of Python, with what `stat` said of the file; that nothing was
-found, with what `stat` said of the folders that were searched. A build that finds its interpreter
-remembered starts no process.
+What was found is remembered by the version of Python, with what `stat` said of the file. That it was
+found in an image alone, or not at all, is remembered with what `stat` said of the folders that were
+searched, and with the image. A build that finds its interpreter remembered starts no process and asks no
+engine.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from layerkit.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from layerkit.bytecode.in_image import Images
     from layerkit.store import Store
 
 KIND = "compilers"
@@ -37,46 +39,53 @@ _UNSTABLE = ("alpha", "beta")  # of these every one has bytecode of its own
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """An interpreter on this machine."""
+    """An interpreter: on this machine, or without a path in the image of the runtime."""
 
     interpreter: Interpreter
-    path: str
+    path: str | None
 
 
-def find(minor: str, store: Store, *, offline: bool = False) -> Found | None:
+def find(minor: str, store: Store, *, images: Images | None = None, offline: bool = False) -> Found | None:
     """Return an interpreter of the version `minor`, such as 3.12, None where there is none to be had.
 
-    uv may install one where its settings let it (`python-downloads`, UV_PYTHON_DOWNLOADS) and `offline`
-    does not forbid it. Raises StorageError where the store cannot be used.
+    It is one on this machine, else, with `images`, the one in the runtime's image. Else uv may install
+    one where its settings let it (`python-downloads`, UV_PYTHON_DOWNLOADS) and `offline` does not
+    forbid it. Raises StorageError where the store cannot be used.
     """
     if tuple(map(int, minor.split("."))) < _OLDEST:
         return None
-    known, found = recall(minor, store)
+    known, found = recall(minor, store, images=images, offline=offline)
     if known:
         return found
-    found = _asked(minor) or (None if offline else _installed(minor))
-    _remember(minor, store, found)
+    found = _asked(minor) or (_held(images, minor) if images else None)
+    found = found or (None if offline else _installed(minor))
+    _remember(minor, store, found, "" if found and found.path else _searched(images, offline=offline))
     return found
 
 
-def recall(minor: str, store: Store) -> tuple[bool, Found | None]:
+def recall(
+    minor: str, store: Store, *, images: Images | None = None, offline: bool = False
+) -> tuple[bool, Found | None]:
     """Return whether it is known what there is, and the interpreter that is known."""
     path = store.find(KIND, _digest(minor), SUFFIX)
     try:
         said = json.loads(path.read_bytes()) if path else {}
-        if said.get("path") is None:
-            return said.get("searched") == _searched(), None
+        held = said.get("path") is None
+        if held and said.get("searched") != _searched(images, offline=offline):
+            return False, None
+        if held and said.get("version") is None:
+            return True, None
         found = Found(interpreter=Interpreter(version=said["version"], tag=said["tag"]), path=said["path"])
-        return said["stamp"] == _stamp(found.path), found
+        return found.path is None or said["stamp"] == _stamp(found.path), found
     except (OSError, ValueError, KeyError, AttributeError):
         return False, None
 
 
-def _remember(minor: str, store: Store, found: Found | None) -> None:
-    said: dict[str, object] = {"path": None, "searched": _searched()}
+def _remember(minor: str, store: Store, found: Found | None, searched: str) -> None:
+    said: dict[str, object] = {"path": found and found.path}
     if found:
-        who = found.interpreter
-        said = {"path": found.path, "stamp": _stamp(found.path), "version": who.version, "tag": who.tag}
+        said |= {"version": found.interpreter.version, "tag": found.interpreter.tag}
+    said |= {"stamp": _stamp(found.path)} if found and found.path else {"searched": searched}
     with store.publish(KIND, _digest(minor), SUFFIX) as path:
         path.write_text(json.dumps(said))
 
@@ -108,8 +117,17 @@ def _proven(path: str, minor: str) -> Found | None:
             who = compiler.interpreter
     except StorageError:
         return None
-    fits = who.version.startswith(f"{minor}.") and not who.version.endswith(_UNSTABLE)
-    return Found(interpreter=who, path=path) if fits else None
+    return Found(interpreter=who, path=path) if _fits(who, minor) else None
+
+
+def _held(images: Images, minor: str) -> Found | None:
+    """Return the interpreter in the runtime's image if it is one of that version, and finished."""
+    who = images.find()
+    return Found(interpreter=who, path=None) if who and _fits(who, minor) else None
+
+
+def _fits(who: Interpreter, minor: str) -> bool:
+    return who.version.startswith(f"{minor}.") and not who.version.endswith(_UNSTABLE)
 
 
 def _uv(*arguments: str) -> str | None:
@@ -138,12 +156,14 @@ def _folders() -> Iterator[str]:
         yield from sorted(f"{pyenv}/versions/{name}/bin" for name in os.listdir(f"{pyenv}/versions"))  # noqa: PTH208
 
 
-def _searched() -> str:
+def _searched(images: Images | None, *, offline: bool) -> str:
     """Return the digest of where interpreters are looked for, as far as a look at folders can tell."""
     settings = sorted((key, value) for key, value in os.environ.items() if key.startswith("UV_PYTHON"))
     managed = os.environ.get("UV_PYTHON_INSTALL_DIR") or "~/.local/share/uv/python"
     stamps = [(folder, _stamp(folder)) for folder in (*_folders(), os.path.expanduser(managed))]  # noqa: PTH111
-    return hashlib.sha256(json.dumps([settings, stamps]).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([settings, stamps, images.way if images else "", offline]).encode()
+    ).hexdigest()
 
 
 def _stamp(path: str) -> list[int]:

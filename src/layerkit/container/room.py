@@ -165,16 +165,28 @@ class Room:
         workdir: str = "/",
     ) -> tuple[int, str, str]:
         """Return a program's exit code, and what it prints on stdout and on stderr."""
+        code, out, error = self.printed(argv, env=env, user=user, workdir=workdir)
+        return code, out.decode("utf-8", "replace"), error.decode("utf-8", "replace")
+
+    def printed(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        user: str = "",
+        workdir: str = "/",
+        most: int = _MOST_OUTPUT,
+    ) -> tuple[int, bytes, bytes]:
+        """Return a program's exit code, and the bytes that it prints on stdout and on stderr."""
         printed = {1: bytearray(), 2: bytearray()}
 
         def take(chunk: bytes, stream: int) -> None:
             printed[stream] += chunk
-            if len(printed[stream]) > _MOST_OUTPUT:
+            if len(printed[stream]) > most:
                 raise EngineError(f"{argv[0]} prints without end", where=self.image.reference)
 
         code = self._execute(argv, take, env, user, workdir)
-        out, error = (printed[stream].decode("utf-8", "replace") for stream in (1, 2))
-        return code, out, error
+        return code, bytes(printed[1]), bytes(printed[2])
 
     def put(self, folder: str, entries: Iterable[Entry]) -> None:
         """Lay files down below a folder that exists; folders on the way to each file are made."""

@@ -46,7 +46,7 @@ def interpreter(target: Target, store: Store, *, offline: bool = False) -> Path:
         fix = f"--arch {here}, or --engine docker, whose engine may emulate {target.arch}"
         raise UsageError(f"this machine is {here} and runs nothing for {target.arch}", fix=fix)
     found = find(target.minor, store, offline=offline)
-    if found is None:
+    if found is None or found.path is None:
         fix = f"`uv python install {target.minor}`, or pyenv, or the system's packages; or --engine docker"
         raise UsageError(f"there is no Python {target.minor} on this machine to run the handler", fix=fix)
     return Path(found.path)
