@@ -16,6 +16,7 @@ from factory import make_wheel
 from layerkit import __version__
 from layerkit.cli import run
 from layerkit.schemas import schema
+from zips import zipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -271,9 +272,45 @@ def test_check_takes_anybodys_zips(shop: Path, capsys: Capture) -> None:
     base, extra, _ = capsys.readouterr().out.splitlines()
     assert run(["check", base, extra, "--runtime", "py312"]) == 0
     assert run(["check", extra, "--runtime", "py312"]) == 6
-    assert "data-lib 1.0 requires web-lib" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "data-lib 1.0 requires web-lib" in said.out
+    assert "1 finding that must not be: missing-requirement" in said.err
     assert run(["check", base]) == 2
     assert "--runtime" in capsys.readouterr().err
+
+
+def test_check_passes_over_what_is_to_be_ignored_and_fails_on_what_is_asked(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    made = str(zipped(tmp_path / "a.zip", {"python/a.pth": "import os\n"}))
+    given = ["check", made, "--runtime", "py312"]
+    assert run(given) == 0
+    assert run([*given, "--fail-on", "warning"]) == 6
+    assert "pth-runs" in capsys.readouterr().out
+    assert run([*given, "--fail-on", "warning", "--ignore", "pth-runs"]) == 0
+    assert "1 finding passed over: pth-runs" in capsys.readouterr().err
+    assert run([*given, "--sarif"]) == 0
+    assert json.loads(capsys.readouterr().out)["version"] == "2.1.0"
+    for wrong, says in (
+        (["--ignore", "pth-run"], "did you mean pth-runs?"),
+        (["--sarif", "--json"], "both ask for stdout"),
+    ):
+        assert run([*given, *wrong]) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_projects_have_rules_for_their_checks(shop: Path, capsys: Capture) -> None:
+    text = (shop / "pyproject.toml").read_text()
+    rules = '[tool.layerkit.check]\nignore = ["nonsense"]\nfail-on = "warning"\n'
+    (shop / "pyproject.toml").write_text(f"{text}\n{rules}")
+    assert run(["build", str(shop)]) == 0
+    assert run(["check", "--project", str(shop)]) == 2
+    assert "tool.layerkit.check.ignore: there is no finding called 'nonsense'" in capsys.readouterr().err
+    (shop / "pyproject.toml").write_text(f"{text}\n{rules.replace('nonsense', 'pth-runs')}")
+    assert run(["check", "--project", str(shop)]) in (0, 6)
+    (shop / "pyproject.toml").write_text(f"{text}\n{rules.replace('warning', 'all')}")
+    assert run(["check", "--project", str(shop)]) == 3
+    assert "'all' is none of error, warning, never" in capsys.readouterr().err
 
 
 def test_a_stack_that_is_not_whole_fails_the_build_before_anything_is_written(
@@ -320,7 +357,7 @@ def test_runtimes_and_cache_print_documents(shop: Path, tmp_path: Path, capsys: 
         (["build", "{shop}", "--runtime", "py37", "--arch", "arm64"], 2, "python3.7 does not run on arm64"),
         (["build", "{shop}/nothing"], 3, "nothing"),
         (["build", "{shop}/api"], 3, "api"),
-        (["check", "{shop}/api/app.py", "--runtime", "py312"], 6, "app.py"),
+        (["check", "{shop}/api/app.py", "--runtime", "py312"], 6, "must not be: archive"),
         (["cache", "prune", "--max-size", "lots"], 2, "'lots' is no size"),
     ],
 )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerkit.check import CODES
-from layerkit.check.findings import finding, report
-from layerkit.errors import CheckFailedError, LimitExceededError
+from layerkit.check.findings import finding, known_codes, report
+from layerkit.errors import CheckFailedError, LimitExceededError, UsageError
+from layerkit.project.specs import CheckRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,5 +74,31 @@ def test_report_prints_as_json() -> None:
                 "fix": "use S3",
             }
         ],
+        "ignored": [],
         "codes": {"direct-upload": CODES["direct-upload"][1]},
     }
+
+
+def test_rules_pass_over_codes_and_say_what_fails() -> None:
+    found = [finding("direct-upload", "a", "large", "use S3"), finding("layer-count", "b", "6", "merge")]
+    made = report("t", [], found)
+    assert made.failing == made.errors
+    ignored = made.under(CheckRules(ignore=frozenset({"layer-count"})))
+    assert (codes(ignored.findings), codes(ignored.ignored)) == (["direct-upload"], ["layer-count"])
+    assert ignored.failure("s") is None
+    assert ignored.as_json()["passed"]
+    strict = made.under(CheckRules(fail_on="warning"))
+    error = strict.failure("api")
+    assert isinstance(error, CheckFailedError)
+    assert str(error) == "t: stack api: 2 findings that must not be: layer-count, direct-upload"
+    assert isinstance(made.failure("api"), LimitExceededError)
+    never = made.under(CheckRules(fail_on="never"))
+    assert never.failure("api") is None
+    never.raise_for_errors()
+
+
+def test_codes_that_no_finding_has_are_refused_with_the_nearest() -> None:
+    known_codes(["direct-upload"], "--ignore")
+    with pytest.raises(UsageError, match=r"--ignore: there is no finding called 'direct-uplod'") as error:
+        known_codes(["direct-uplod"], "--ignore")
+    assert error.value.fix == "did you mean direct-upload?"

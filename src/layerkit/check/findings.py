@@ -5,15 +5,19 @@ A code says what kind of fault it is and how grave; its sentence stands once, in
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from layerkit.errors import CheckFailedError, LimitExceededError
+from layerkit.errors import CheckFailedError, LimitExceededError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from layerkit.check.in_image import ImageLook
+    from layerkit.errors import LayerkitError
+    from layerkit.project.specs import CheckRules, FailOn
 
 Severity = Literal["error", "warning"]
 
@@ -132,11 +136,16 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was checked for a target and what was found, errors first; `inside` where an image was used."""
+    """What was checked for a target and what was found, errors first; `inside` where an image was used.
+
+    `ignored` are the findings that somebody wants passed over, `fail_on` says how grave one has to be.
+    """
 
     target_key: str
     subjects: tuple[Subject, ...]
     findings: tuple[Finding, ...]
+    ignored: tuple[Finding, ...] = ()
+    fail_on: FailOn = "error"
     inside: ImageLook | None = None
 
     @property
@@ -149,30 +158,66 @@ class Report:
         """Return the findings that do not."""
         return tuple(each for each in self.findings if each.severity == "warning")
 
+    @property
+    def failing(self) -> tuple[Finding, ...]:
+        """Return the findings that are grave enough to fail."""
+        return {"error": self.errors, "warning": self.findings, "never": ()}[self.fail_on]
+
+    def under(self, rules: CheckRules) -> Report:
+        """Return the report as somebody's rules have it."""
+        kept = tuple(each for each in self.findings if each.code not in rules.ignore)
+        ignored = tuple(each for each in self.findings if each.code in rules.ignore)
+        return replace(self, findings=kept, ignored=ignored, fail_on=rules.fail_on)
+
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON has it, with the sentence of every code that occurs."""
+        codes = {each.code for each in (*self.findings, *self.ignored)}
         return {
             "target": self.target_key,
-            "passed": not self.errors,
+            "passed": not self.failing,
             "checked": [asdict(subject) for subject in self.subjects],
             "findings": [asdict(each) for each in self.findings],
+            "ignored": [asdict(each) for each in self.ignored],
             **({"in_image": self.inside.as_json()} if self.inside else {}),
-            "codes": {code: CODES[code][1] for code in sorted({each.code for each in self.findings})},
+            "codes": {code: CODES[code][1] for code in sorted(codes)},
         }
+
+    def failure(self, stack: str) -> LayerkitError | None:
+        """Return the error that says in one line why the check of a stack fails; None where it does not."""
+        if not self.failing:
+            return None
+        counts = Counter(each.code for each in self.failing)
+        listed = ", ".join(f"{code} ({count})" if count > 1 else code for code, count in counts.items())
+        number = len(self.failing)
+        text = f"{number} finding{'s' * (number > 1)} that must not be: {listed}"
+        return self._kind()(text, where=f"{self.target_key}: stack {stack}")
+
+    def _kind(self) -> type[LayerkitError]:
+        """Return the error of what fails: that of limits where these alone are broken."""
+        limits = all(each.code in _LIMITS for each in self.failing)
+        return LimitExceededError if limits else CheckFailedError
 
     def raise_for_errors(self) -> None:
         """Raise CheckFailedError with every error; LimitExceededError where limits alone are broken."""
-        if not self.errors:
+        if not self.failing:
             return
-        kind = LimitExceededError if all(each.code in _LIMITS for each in self.errors) else CheckFailedError
-        if len(self.errors) == 1:
-            (only,) = self.errors
-            raise kind(f"{only.text} [{only.code}]", where=only.where, fix=only.fix)
-        lines = (f"{each.where}: {each.text} [{each.code}]\n      {each.fix}" for each in self.errors)
-        raise kind(
-            "\n    ".join([f"{len(self.errors)} faults that would show on Lambda", *lines]),
+        if len(self.failing) == 1:
+            (only,) = self.failing
+            raise self._kind()(f"{only.text} [{only.code}]", where=only.where, fix=only.fix)
+        lines = (f"{each.where}: {each.text} [{each.code}]\n      {each.fix}" for each in self.failing)
+        raise self._kind()(
+            "\n    ".join([f"{len(self.failing)} faults that would show on Lambda", *lines]),
             where=self.target_key,
         )
+
+
+def known_codes(codes: Iterable[str], where: str) -> None:
+    """Raise UsageError for a code that no finding has."""
+    for code in codes:
+        if code not in CODES:
+            near = get_close_matches(code, CODES, 1)
+            fix = f"did you mean {near[0]}?" if near else "docs/check.md lists them all"
+            raise UsageError(f"there is no finding called {code!r}", where=where, fix=fix)
 
 
 def report(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +11,14 @@ import click
 
 from layerkit.cli.console import print_json, show, talk
 from layerkit.cli.options import engines, opened, project_options, session_options
-from layerkit.errors import LayerkitError
+from layerkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from layerkit.check import Report
     from layerkit.check.inside import Inside
     from layerkit.engines import Engines
     from layerkit.project import Project
+    from layerkit.project.specs import CheckRules
 
 
 @click.command()
@@ -39,6 +43,13 @@ if TYPE_CHECKING:
     default=512,
     help="In the image: size of /tmp in MiB, 512 by default.",
 )
+@click.option("--ignore", multiple=True, metavar="CODE", help="Pass over findings of this code; repeatable.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "never"]),
+    help="What makes it fail; error by default.",
+)
+@click.option("--sarif", is_flag=True, help="Print SARIF 2.1.0 on stdout.")
 def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options: Any) -> None:
     """Open finished zips again and check them as a function would find them.
 
@@ -46,34 +57,63 @@ def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options
     layers of one function, the lowest first; then --runtime says for which.
     """
     from layerkit.inspection import check_built, check_given
-    from layerkit.report import show_findings, show_modules
+    from layerkit.project.specs import CheckRules
 
+    _usable(options, as_json=as_json)
     if zips or code:
         with engines(options) as given:
             inside = _inside(given, options)
             asked = (options["runtime"], options["arch"], options["sdk_version"])
             reports = check_given(zips, code, *asked, inside)
+        rules = CheckRules()
     else:
         session = opened(options)
         with session.engines:
             inside = _inside(session.engines, options, session.project)
             reports = [pair for target in session.targets for pair in check_built(session, target, inside)]
-    if as_json:
+        rules = session.project.check
+    reports = [(name, one.under(_rules(rules, options))) for name, one in reports]
+    _print(reports, options, as_json=as_json)
+    failures = [error for name, one in reports if (error := one.failure(name))]
+    for error in failures:
+        # With --json the findings are on stdout already: one document per command.
+        show(error, as_json=False)
+    if failures:
+        raise click.exceptions.Exit(max(error.exit_code for error in failures))
+
+
+def _usable(options: dict[str, Any], *, as_json: bool) -> None:
+    """Raise UsageError for options that do not go together, before anything is read."""
+    from layerkit.check.findings import known_codes
+
+    known_codes(options["ignore"], "--ignore")
+    if as_json and options["sarif"]:
+        raise UsageError("--json and --sarif both ask for stdout", fix="choose one of them")
+
+
+def _rules(rules: CheckRules, options: dict[str, Any]) -> CheckRules:
+    """Return the project's rules with what the command line adds."""
+    from layerkit.check.findings import known_codes
+
+    known_codes(rules.ignore, "tool.layerkit.check.ignore")
+    return replace(
+        rules, ignore=rules.ignore | set(options["ignore"]), fail_on=options["fail_on"] or rules.fail_on
+    )
+
+
+def _print(reports: list[tuple[str, Report]], options: dict[str, Any], *, as_json: bool) -> None:
+    """Print reports as one document, or draw them."""
+    from layerkit.report import show_findings, show_modules
+    from layerkit.report.sarif import sarif
+
+    if options["sarif"]:
+        click.echo(json.dumps(sarif(reports), indent=2, ensure_ascii=False))
+    elif as_json:
         print_json("check", {"targets": [{"stack": name, **one.as_json()} for name, one in reports]})
     else:
         for name, one in reports:
             show_findings(name, one, talk(options))
             show_modules(name, one)
-    failed = 0
-    for _, one in reports:
-        try:
-            one.raise_for_errors()
-        except LayerkitError as error:  # noqa: PERF203 - one per function
-            # With --json the findings are on stdout already: one document per command.
-            show(error, as_json=False)
-            failed = max(failed, error.exit_code)
-    if failed:
-        raise click.exceptions.Exit(failed)
 
 
 def _inside(engines: Engines, options: dict[str, Any], project: Project | None = None) -> Inside | None:

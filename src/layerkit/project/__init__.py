@@ -22,6 +22,7 @@ from layerkit.project.python_range import admits
 from layerkit.project.requirement import Pin, Requirement, canonical, resolved, well_formed
 from layerkit.project.specs import (
     BytecodeRule,
+    CheckRules,
     Containers,
     Dockerfile,
     FunctionSpec,
@@ -105,6 +106,7 @@ class Project:
     containers: Containers = field(default_factory=Containers)
     engine: EngineRule | None = None
     import_may_fail: frozenset[str] = frozenset()
+    check: CheckRules = field(default_factory=CheckRules)
     constraints: tuple[Requirement, ...] = ()
     overrides: tuple[Requirement, ...] = ()
     pins: tuple[Pin, ...] = ()
@@ -227,6 +229,7 @@ def _configured(project: Project, config: Config, overrides: Overrides) -> Proje
         engine=config.engine,
         publish=config.publish,
         import_may_fail=config.import_may_fail,
+        check=config.check,
     )
 
 

@@ -20,7 +20,15 @@ from layerkit.project.dockerfile_table import DockerfileTable
 from layerkit.project.dockerfile_table import read as read_dockerfile
 from layerkit.project.publishing import PublishTable
 from layerkit.project.requirement import canonical, is_name
-from layerkit.project.specs import BytecodeRule, Containers, OverLimit, OverLimitMode, Slimming
+from layerkit.project.specs import (
+    BytecodeRule,
+    CheckRules,
+    Containers,
+    FailOn,
+    OverLimit,
+    OverLimitMode,
+    Slimming,
+)
 from layerkit.project.tables import Table, strings, table
 from layerkit.target import parse_arch, parse_runtime
 
@@ -41,12 +49,15 @@ _KEYS = (
     "self-contained", "collisions", "output", "lock", "slim", "strip", "bytecode", "aws-services", "engine",
     "publish",
     "import-may-fail",
+    "check",
     *_CONTAINERS,
     "over-limit",
 )  # fmt: skip
 _ROOTS = ("requirements", "extras", "groups", "dependencies", "project")
 _SLIM = ("rows", "keep")
 _OVER_LIMIT = ("mode", "lazy", "remote")
+_CHECK = ("ignore", "fail-on")
+_FAIL_ON: tuple[FailOn, ...] = ("error", "warning", "never")
 _MODES: tuple[OverLimitMode, ...] = ("error", "bundle", "nested-zip")
 _FUNCTION = ("layers", "code", "include", "exclude", *_ROOTS)
 # What no declared layer holds, as a key beside theirs.
@@ -118,6 +129,7 @@ class Config:
     engine: EngineRule | None = None
     publish: PublishTable = field(default_factory=PublishTable)
     import_may_fail: frozenset[str] = frozenset()
+    check: CheckRules = field(default_factory=CheckRules)
 
 
 def read(tables: Mapping[str, Any], shown: str, root: Path, faults: Faults) -> Config:
@@ -148,6 +160,7 @@ def read(tables: Mapping[str, Any], shown: str, root: Path, faults: Faults) -> C
         engine=keys.choice("engine", ("auto", "docker", "wheels")),
         publish=publishing.read(keys.values.get("publish", {}), keys.at("publish"), faults),
         import_may_fail=frozenset(_modules(keys, "import-may-fail")),
+        check=_check(keys),
     )
 
 
@@ -322,6 +335,15 @@ def _services(keys: Table) -> tuple[str, ...] | None:
     if written == [] and keys.values["aws-services"] == []:
         keys.faults.add(keys.at("aws-services"), "this is empty")
     return None if written is None else tuple(sorted({text for _, text in written}))
+
+
+def _check(keys: Table) -> CheckRules:
+    """Read what `layerkit check` passes over, and what makes it fail."""
+    inner = Table(keys.values.get("check", {}), keys.at("check"), keys.faults, _CHECK)
+    return CheckRules(
+        ignore=frozenset(text for _, text in inner.strings("ignore") or ()),
+        fail_on=inner.choice("fail-on", _FAIL_ON) or "error",
+    )
 
 
 def _over_limit(keys: Table) -> OverLimit:

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BytecodeRule",
+    "CheckRules",
     "Containers",
     "Dockerfile",
+    "FailOn",
     "FunctionSpec",
     "LayerSpec",
     "OverLimit",
@@ -24,7 +26,17 @@ __all__ = [
 
 # Bytecode lies beside the sources, in their place, or nowhere.
 BytecodeRule = Literal["beside", "only", "none"]
+# The least severity that makes a check fail.
+FailOn = Literal["error", "warning", "never"]
 OverLimitMode = Literal["error", "bundle", "nested-zip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRules:
+    """What a check makes of its findings: codes to pass over, and how grave one has to be to fail."""
+
+    ignore: frozenset[str] = frozenset()
+    fail_on: FailOn = "error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,14 +158,23 @@ def _bar(stack: PlannedStack) -> str:
 
 
 def show_findings(stack: str, report: Report, talk: Callable[[str], None]) -> None:
-    """Say what a check of one stack found, but for the errors, which are raised."""
+    """Draw what a check of one stack found; say so where that is nothing."""
     checked = f"{report.target_key}: stack {stack}"
-    for finding in report.warnings:
-        talk(f"{checked}: {finding}")
-        if finding.fix:
-            talk(f"  {finding.fix}")
+    if report.ignored:
+        codes = ", ".join(sorted({each.code for each in report.ignored}))
+        talk(f"{checked}: {counted(len(report.ignored), 'finding')} passed over: {codes}")
     if not report.findings:
         talk(f"{checked}: {counted(len(report.subjects), 'zip')} checked, nothing to say")
+        return
+    from rich.table import Table
+
+    table = Table(title=checked, title_justify="left", show_lines=True)
+    for column in ("severity", "code", "where", "what, and what to do"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("severity", "code"))
+    for each in report.findings:
+        says = f"{each.text}\n-> {each.fix}" if each.fix else each.text
+        table.add_row(each.severity, each.code, _plain(each.where), _plain(says))
+    console().print(table)
 
 
 def show_modules(stack: str, report: Report) -> None:
