@@ -216,7 +216,7 @@ def main() -> None:
     if faults:
         sys.exit("\n".join(faults))
     if not arguments.only:
-        README.write_text(README.read_text().partition(HEADING)[0] + text)
+        README.write_text(README.read_text().partition(HEADING)[0].rstrip() + "\n\n" + text)
 
 
 if __name__ == "__main__":

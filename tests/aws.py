@@ -410,11 +410,6 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
-    def handle(self) -> None:
-        """Answer until the client has gone, in whatever way."""
-        with contextlib.suppress(ConnectionError):
-            super().handle()
-
     def finish(self) -> None:
         """Close quietly, also what was reset."""
         with contextlib.suppress(OSError, ValueError):

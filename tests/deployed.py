@@ -77,13 +77,17 @@ def handler(event, context):
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """The function's layer and code, the runtime with its SDK, and an interpreter for it."""
+    """The function's layer and code, the runtime with its SDK, and an interpreter for it.
+
+    `zips` are the names of the files that it was unzipped from, sorted.
+    """
 
     opt: Path
     task: Path
     runtime: Path
     python: Path
     on: Target
+    zips: list[str]
 
 
 def undeployable() -> str | None:
@@ -98,13 +102,14 @@ def deploy(folder: Path) -> Deployed:
     """Build the function as `make layers` does, and lay it down as on Lambda."""
     on, python = target("py312", here() or ""), interpreter("3.12")
     assert python
-    opt, task = _built(folder, on)
+    zips = _built(folder, on)
     runtime = runtime_for(on, python, folder / "runtime")
-    return Deployed(opt=opt, task=task, runtime=runtime, python=python, on=on)
+    opt, task = folder / "opt", folder / "task"
+    return Deployed(opt=opt, task=task, runtime=runtime, python=python, on=on, zips=zips)
 
 
-def _built(folder: Path, on: Target) -> tuple[Path, Path]:
-    """Build the function as `make layers` does; return where its layer and its code lie."""
+def _built(folder: Path, on: Target) -> list[str]:
+    """Build the function as `make layers` does, and unzip it; return the names of the zips."""
     copy = folder / "repository"
     shutil.copytree(ROOT / "lambda" / "add_module", copy / "lambda" / "add_module", ignore=_LEFT_OVER)
     shutil.copytree(ROOT / "src", copy / "src", ignore=_LEFT_OVER)
@@ -118,7 +123,7 @@ def _built(folder: Path, on: Target) -> tuple[Path, Path]:
     unzip(layer, folder / "opt")
     unzip(code, folder / "task")
     (folder / "task" / "app.py").write_text(_APP)
-    return folder / "opt", folder / "task"
+    return sorted([layer.name, code.name])
 
 
 def runtime_for(on: Target, python: Path, folder: Path) -> Path:

@@ -305,6 +305,10 @@ def _handler(api: _RuntimeApi) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # of a function that was killed
+                super().handle()
+
         def do_GET(self) -> None:
             event = api.next_event() if self.path == f"{_API}/invocation/next" else None
             identity, body = event or ("", b"{}")

@@ -6,14 +6,18 @@ import io
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from add_module import handler as function
+from add_module import making
 from add_module.event import read
 from add_module.failures import NotFoundError
 from add_module.wheels import Wheels
@@ -24,8 +28,6 @@ from layerkit.target import facts, target
 from loopback import Fault as OfIndex
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from loopback import Loopback
 
 OWN = target(f"{sys.version_info.major}.{sys.version_info.minor}")
@@ -309,16 +311,14 @@ def test_nothing_is_left_in_tmp_but_what_uv_keeps(lambda_function: Function, tmp
     assert {path.name for path in (tmp_path / "tmp").iterdir()} <= {"uv"}
 
 
+# The limits of a Lambda that takes next to nothing but from S3.
+SMALL = {"direct_upload_bytes": 300, "layer_description": 256}
+
+
 def test_a_large_zip_goes_through_the_bucket_while_it_is_made(
     lambda_function: Function, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    limits = {
-        "direct_upload_bytes": 300,
-        "layer_description": 256,
-        "layer_licence": 512,
-        "layer_runtimes": 15,
-    }
-    monkeypatch.setattr("add_module.making.limit", limits.__getitem__)
+    monkeypatch.setattr("add_module.making.limit", SMALL.__getitem__)
     reply = lambda_function(ModuleName="demo")
     assert (reply["StatusCode"], reply["FunctionError"]) == (500, "ServiceException")
     assert "set LAYER_BUCKET" in reply["Payload"]
@@ -334,6 +334,30 @@ def test_a_large_zip_goes_through_the_bucket_while_it_is_made(
     )
     assert made["Content"]["CodeSha256"] == reply["CodeSha256"]
     assert tmp_path
+
+
+@pytest.mark.parametrize("template", ["template.yaml", "serverless.yml"])
+def test_the_templates_allow_what_is_asked_for_and_no_more(
+    lambda_function: Function, monkeypatch: pytest.MonkeyPatch, template: str
+) -> None:
+    text = (Path(__file__).parent.parent / "lambda" / "add_module" / template).read_text()
+    allowed = set(re.findall(r"\b((?:lambda|s3):[A-Z]\w+)", text))
+    lambda_function.with_bucket()
+    monkeypatch.setattr("add_module.making.limit", SMALL.__getitem__)
+    lambda_function.cloud.requests.clear()
+    for _ in range(2):
+        assert lambda_function(ModuleName="demo")["StatusCode"] == 200
+    monkeypatch.setattr("add_module.making._layer_zip", with_another_digest(making._layer_zip))
+    reply = lambda_function(ModuleName="other")
+    assert "the new version did not hold the zip" in reply["Payload"]
+    asked = {one.operation for one in lambda_function.cloud.requests}
+    used = {f"{'s3' if one.endswith('Object') else 'lambda'}:{one}" for one in asked}
+    # Lambda reads the bucket in the function's name; an upload is given up where it fails.
+    assert allowed == used | {"s3:GetObject", "s3:AbortMultipartUpload"}
+
+
+def with_another_digest(layer_zip: Any) -> Any:
+    return lambda *arguments: replace(layer_zip(*arguments), code_sha256="another")
 
 
 def test_a_wheel_that_is_another_one_makes_no_layer(lambda_function: Function, wheels: Path) -> None:

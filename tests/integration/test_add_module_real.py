@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aws import REGION, Cloud
+from aws import REGION, Cloud, Fault
 from deployed import BUCKET, MIB, ROOT, Deployed, configured, deploy, sent, undeployable
 from factory import make_wheel
 from lambda_like import missing, started, without
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 _PARTS, _PART = 9, 32 * MIB
+# No name, nothing that is a name, no such package, and one that has wheels for Windows alone.
+NOTHING: list[Any] = [
+    {},
+    {"ModuleName": ""},
+    {"ModuleName": "../../etc/passwd"},
+    {"ModuleName": "/etc/six-1.16.0-py2.py3-none-any.whl"},
+    {"ModuleName": "no-such-package-anywhere-at-all"},
+    {"ModuleName": "pywin32"},
+    "six",
+]
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +85,13 @@ def test_a_package_of_the_index(
         assert {one["Name"] for one in reply["Packages"]} >= {"requests", "idna", "certifi"}
         again = running.invoke({"ModuleName": "requests==2.32.3", "Dependencies": True})
         assert (again["New"], again["LayerVersionArn"]) == (False, reply["LayerVersionArn"])
-        refused = running.invoke({"ModuleName": "../../etc/passwd"})
-        assert (refused["StatusCode"], refused["FunctionError"]) == (404, "ResourceNotFoundException")
-        nobody = running.invoke({"ModuleName": "no-such-package-anywhere-at-all"})
-        assert (nobody["StatusCode"], nobody["FunctionError"]) == (404, "ResourceNotFoundException")
+        for event in NOTHING:
+            refused = running.invoke(event)
+            assert (refused["StatusCode"], refused["FunctionError"]) == (404, "ResourceNotFoundException")
+        cloud.script("PublishLayerVersion", Fault(status=403, code="AccessDeniedException", message="no"))
+        denied = running.invoke({"ModuleName": "idna"})
+        assert (denied["StatusCode"], denied["FunctionError"]) == (500, "ServiceException")
+        assert "access denied for lambda:PublishLayerVersion" in denied["Payload"]
         log = running.log()
     assert "[INFO]" in log
     assert "[ERROR]" in log
@@ -139,6 +153,13 @@ def test_a_wheel_larger_than_tmp_becomes_a_bundle(
     program = "import huge; print(huge.TOTAL)"
     printed = run(deployed, zips[0], tmp_path / "layer", program, LAYERKIT_TMP=str(tmp_path / "unpacked"))
     assert int(printed) == _PARTS * _PART
+
+
+def test_the_templates_deploy_what_is_built(deployed: Deployed) -> None:
+    for template in ("template.yaml", "serverless.yml"):
+        text = (ROOT / "lambda" / "add_module" / template).read_text()
+        assert sorted(re.findall(r"\.\./\.\./dist/layers/python3\.12-x86_64/(\S+)", text)) == deployed.zips
+        assert "add_module.handler.handler" in text
 
 
 def test_templates_pass_cfn_lint() -> None:
