@@ -7,10 +7,14 @@ import hashlib
 import io
 import json
 import os
+import re
 import sys
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import client
+import front
 import joblib
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ import train
 from openapi_spec_validator import validate
 
 import moto_server
+from tools import SCHEMATHESIS, tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -440,3 +445,61 @@ def test_two_models_of_one_name_are_refused(handler: Handler, monkeypatch: pytes
 
 def test_the_same_training_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     assert train.train(tmp_path / "again.joblib") == hashlib.sha256(trained.read_bytes()).hexdigest()
+
+
+# Over HTTP, from outside
+
+
+@pytest.fixture
+def api(handler: Handler, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the address of the service behind a local front that makes events of one kind."""
+    from model_api.handler import handler as called
+
+    with front.server(0, request.param, called) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        assert callable(handler)
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("api", ["rest", "http", "url"], indirect=True)
+def test_the_client_predicts_one_flower_and_all_of_them(
+    api: str, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["client.py", api, "--bucket", bucket])
+    client.main()
+    said = capsys.readouterr().out
+    assert said.startswith("iris_model 1.0: Predicts the species")
+    assert "-> {'species': 'setosa'}" in said
+    counts = {"setosa": 50, "versicolor": 48, "virginica": 52}
+    found = json.loads(said.split("150 flowers: ")[1].replace("'", '"'))
+    assert found.keys() == counts.keys()
+    assert all(abs(found[name] - count) <= 3 for name, count in counts.items())
+
+
+@pytest.mark.parametrize("api", ["http"], indirect=True)
+def test_the_client_makes_its_bucket_and_says_what_the_service_said(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"fresh-{os.urandom(4).hex()}"
+    monkeypatch.setattr("sys.argv", ["client.py", api, "--bucket", name])
+    with pytest.raises(SystemExit, match=f"404 .*features are not read from the bucket '{name}'"):
+        client.main()
+    monkeypatch.setenv("FEATURES_BUCKET", name)
+    client.main()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("api", ["http"], indirect=True)
+def test_whatever_schemathesis_thinks_of_is_answered_as_the_document_says(api: str, tmp_path: Path) -> None:
+    checks = (
+        "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
+        "negative_data_rejection,positive_data_acceptance,use_after_free,ensure_resource_availability"
+    )
+    command = ["run", f"{api}/openapi.json", "--checks", checks, "--max-examples", "25", "--seed", "7"]
+    more = ["--phases", "examples,coverage,fuzzing", "--no-color"]
+    done = tool(SCHEMATHESIS, "schemathesis", *command, *more, folder=tmp_path)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert int(re.findall(r"(\d+) generated, \1 passed", done.stdout)[0]) > 100

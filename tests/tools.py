@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CFN_LINT = "cfn-lint>=1.50,<2"
+SCHEMATHESIS = "schemathesis>=4,<5"
 AWS_CLI = "awscli>=1.40,<2"
 CDK = "aws-cdk-lib>=2.150,<3"
 
