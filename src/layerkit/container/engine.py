@@ -187,7 +187,7 @@ def _client(arguments: Mapping[str, Any], version: str) -> APIClient:
 def failure(error: Exception, doing: str, where: str) -> EngineError:
     """Return the error for what went wrong between us and the engine while `doing` something."""
     said = _said(error)
-    if any(sign in said.lower() for sign in _FULL):
+    if is_full(said):
         return full(f"while {doing}: {said}", where)
     if getattr(error, "response", None) is not None:
         return EngineError(f"the engine failed while {doing}: {said}", where=where)
@@ -196,6 +196,11 @@ def failure(error: Exception, doing: str, where: str) -> EngineError:
         where=where,
         fix="start it again, and run the same command; what was finished is kept",
     )
+
+
+def is_full(said: str) -> bool:
+    """Say whether these are words for a disk that is full."""
+    return any(sign in said.lower() for sign in _FULL)
 
 
 def full(what: str, where: str) -> EngineError:

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from layerkit.container.engine import full, is_full
 from layerkit.container.images import platform
 from layerkit.container.log import Log
 from layerkit.container.room import WRONG_FORMAT, no_emulation
@@ -88,8 +89,8 @@ def logged(engine: Engine, order: Order, path: Path) -> str:
 def build(engine: Engine, order: Order, log: Log) -> str:
     """Build an image and return its id; what is printed goes to the log.
 
-    Raises BuildError with the last lines of the log where a step fails, EngineError where the engine does
-    or cannot run the platform.
+    Raises BuildError with the last lines of the log where a step fails, EngineError where the engine does,
+    has no room left or cannot run the platform.
     """
     before = _id(engine, order.tag)
     built = ""
@@ -116,6 +117,8 @@ def build(engine: Engine, order: Order, log: Log) -> str:
             built = (line.get("aux") or {}).get("ID", built)
     if fault and WRONG_FORMAT in fault + log.last():
         raise no_emulation(order.platform, order.where)
+    if fault and is_full(fault + log.last()):
+        raise full(f"for what {order.where} makes ({log.path} is the whole log)", engine.where)
     if fault or not built:
         raise _failed(fault or "the engine told no image", order, log)
     if before and before != built:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from layerkit.container.engine import full
+from layerkit.container.engine import full, is_full
 from layerkit.container.sdist import BuildSystem, build_system
 from layerkit.container.tarred import Entry
 from layerkit.errors import BuildError, EngineError
@@ -37,7 +37,6 @@ _USER = 65532
 _OWNER = f"{_USER}:{_USER}"
 # 1980-01-01, the date that every zip of ours carries.
 _KILLED = 137
-_DISK_FULL = "No space left on device"
 _UNPACK = "import shutil, sys; shutil.unpack_archive(sys.argv[1], sys.argv[2])"
 _VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 _INSTALL = """
@@ -258,7 +257,7 @@ def _environment(home: str, image: Sequence[str]) -> Mapping[str, str]:
 def _failed(what: str, code: int, room: Room, log: Log) -> BuildError | EngineError:
     """Return the error for a step that failed: with the last lines, and where all of them are."""
     said = log.last()
-    if _DISK_FULL in said:
+    if is_full(said):
         return full(f"({what})", room.engine.where)
     killed = ", killed: from outside, or for want of memory" if code == _KILLED else ""
     return BuildError(
