@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from layerkit import lock as locks
 from layerkit.errors import ResolutionError
 from layerkit.lock.resolve import resolve
 from layerkit.lock.uv import Uv
-from layerkit.project import Pin
+from layerkit.project import Containers, Pin
 from layerkit.target import Target, target
 from projects import project, requirement
 
@@ -275,3 +276,16 @@ def test_a_lock_is_current_until_an_input_changes(
     assert locks.current(other, PY312) is None
     assert locks.current(one, target("py312", sdk_version="1.44.0")) is None
     assert index.names()
+
+
+def test_a_name_that_is_built_nowhere_is_told(
+    store: Store, index: Loopback, sdk: Path, tmp_path: Path
+) -> None:
+    make_wheel(sdk, "plain")
+    one = project(tmp_path, {"default": ["plain"]})
+    one = replace(one, containers=Containers(build=("app", "plian")), distribution="app")
+    lock = _lock(one, store, sdk)
+    assert index.names()
+    assert [note for note in lock.notes if "`build`" in note] == [
+        "`build` names plian, which is not among the packages of the lock"
+    ]

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from layerkit.store import Store
     from layerkit.target import Target
 
-_WHY = "packages without a wheel are built from source"
+_WHY = "packages are built from source"
 # Part of every key: to be raised when the same source would come out differently.
 RECIPE = 1
 

@@ -14,7 +14,7 @@ from layerkit.lock.sdk import choose_versions
 from layerkit.lock.uv import Question, UnsatisfiableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from layerkit.lock import Lock, LockedPackage, WheelRef
@@ -62,12 +62,24 @@ def resolve(
     packages = _with_requirements(packages, roots, on, store)
     bounds = (*roots, *(one for one in project.constraints if _applies(one.marker, on)))
     decision = forced_by(resolution.sdk, packages, bounds, on)
-    notes = (*resolution.notes, *older(uv, project.index_arguments, packages, bounds, pins))
+    notes = (
+        *resolution.notes,
+        *older(uv, project.index_arguments, packages, bounds, pins),
+        *_never_built(project, packages),
+    )
     # Whether the lock is current must be known without the image: the facts that are asked by stand in it.
     path, inputs = lock_path(project, target), inputs_digest(project, target)
     if inside is None:
         return write(path, target, packages, decision, inputs, notes)
     return write(path, target, packages, decision, inputs, (*notes, *inside.notes), image=inside.image)
+
+
+def _never_built(project: Project, packages: Sequence[LockedPackage]) -> Iterator[str]:
+    """Tell the names in `build` that nothing here goes by: they may be misspelt."""
+    known = {*(package.name for package in packages), project.distribution}
+    for name in project.containers.build:
+        if name not in known:
+            yield f"`build` names {name}, which is not among the packages of the lock"
 
 
 def _choose(
