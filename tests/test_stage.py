@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from layerkit.container.stage import MIB, Imported, Limits, _read, environment
+from layerkit.container.stage import MIB, Imported, Limits, environment, read_answers
 from layerkit.errors import EngineError
 from layerkit.target import target
 
@@ -23,7 +23,7 @@ def _said(*documents: dict[str, Any]) -> str:
 def test_answers_are_read_in_name_order_without_credentials() -> None:
     bad = {"module": "b", "ok": False, "seconds": 1, "error": "E: https://user:secret@host/x", "signal": None}
     good = {"module": "a", "ok": True, "seconds": 0.5}
-    seen = _read(_said(ABOUT, PIP, {"import": bad}, {"import": good}, END), "image")
+    seen = read_answers(_said(ABOUT, PIP, {"import": bad}, {"import": good}, END), "image")
     assert (seen.python, seen.glibc, seen.pip, seen.pip_code, seen.path_error) == (
         "3.12.9",
         "2.34",
@@ -52,12 +52,12 @@ def test_answers_are_read_in_name_order_without_credentials() -> None:
 )
 def test_an_answer_that_breaks_off_or_is_forged_is_an_error(said: str) -> None:
     with pytest.raises(EngineError, match="the check inside the image broke off"):
-        _read(said, "image")
+        read_answers(said, "image")
 
 
 def test_true_is_nothing_but_true() -> None:
     forged = {"module": "a", "ok": "yes", "seconds": 0}
-    assert _read(_said(ABOUT, {"import": forged}, END), "image").imports[0].ok is False
+    assert read_answers(_said(ABOUT, {"import": forged}, END), "image").imports[0].ok is False
 
 
 def test_the_environment_is_lambdas() -> None:

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerkit.check.findings import Report
-    from layerkit.check.inside import Inside
+    from layerkit.check.inside import Inside, Look
     from layerkit.session import Session
     from layerkit.target import Target
 
 
-def check_built(session: Session, target: Target, inside: Inside | None = None) -> list[tuple[str, Report]]:
+def check_built(
+    session: Session, target: Target, inside: Inside | Look | None = None
+) -> list[tuple[str, Report]]:
     """Open the zips of the target's last build again and check every stack; return (stack, report) pairs.
 
-    With `inside`, the runtime's image is asked as well.
+    With `inside`, the modules are imported as well: in the runtime's image, or another way.
     """
     from layerkit.check import brought
     from layerkit.check.inside import check_stacks, stack_files
@@ -41,11 +43,11 @@ def check_given(
     runtimes: Sequence[str],
     architectures: Sequence[str],
     sdk_version: str | None,
-    inside: Inside | None = None,
+    inside: Inside | Look | None = None,
 ) -> list[tuple[str, Report]]:
     """Check zips from anywhere as the layers of one function, for every runtime that is named.
 
-    With `inside`, the runtime's image is asked as well.
+    With `inside`, the modules are imported as well: in the runtime's image, or another way.
     """
     from layerkit.check import brought
     from layerkit.check.inside import StackFiles, check_stacks

@@ -131,11 +131,11 @@ def _image(image: Image, seen: Seen, target: Target) -> Iterator[Finding]:
     known = ".".join(map(str, target.glibc))
     fix = f"use the image that Lambda publishes for {target.runtime}"
     if seen.python.rpartition(".")[0] != target.minor:
-        text = f"the image has Python {seen.python}, and {target.runtime} has {target.minor}"
+        text = f"it has Python {seen.python}, and {target.runtime} has {target.minor}"
         yield finding("image-foreign", image.reference, text, fix)
     if seen.glibc != known:
         has = f"glibc {seen.glibc}" if seen.glibc else "no glibc"
-        text = f"the image has {has}, and {target.runtime} has {known}: what loads here may not load there"
+        text = f"it has {has}, and {target.runtime} has {known}: what loads here may not load there"
         yield finding("image-differs", image.reference, text, fix)
 
 

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
     from layerkit.check.findings import Report
     from layerkit.container.images import Image
-    from layerkit.container.stage import Stage
+    from layerkit.container.stage import Seen, Stage
     from layerkit.engines import Engines
     from layerkit.layer.manifest import Manifest
     from layerkit.project import Project
     from layerkit.target import Target
+
+    # Another way to look at stacks: it returns their reports with what was found.
+    Look = Callable[[Target, Sequence[tuple["StackFiles", Report]]], list[tuple[str, Report]]]
 
 _WHY = "checks inside the image were asked for"
 _PROOF = "boto3"
@@ -114,7 +117,7 @@ def check_stacks(
     stacks: Sequence[StackFiles],
     target: Target,
     runtime: Sequence[Installed],
-    inside: Inside | None,
+    inside: Inside | Look | None,
     why: str = _WHY,
 ) -> list[tuple[str, Report]]:
     """Check stacks by their zips, and in the image where that is asked for; return (stack, report) pairs."""
@@ -124,7 +127,7 @@ def check_stacks(
     pairs = list(zip(stacks, reports, strict=True))
     if inside is None:
         return [(files.name, found) for files, found in pairs]
-    return look_inside(inside, target, pairs, why)
+    return look_inside(inside, target, pairs, why) if isinstance(inside, Inside) else inside(target, pairs)
 
 
 def look_inside(
@@ -137,7 +140,7 @@ def look_inside(
     """
     from layerkit.container.images import ready, reference
 
-    if all(map(_refused, (one for _, one in pairs))):
+    if all(map(refused, (one for _, one in pairs))):
         return [(files.name, one) for files, one in pairs]
     rooms = inside.engines.need(target.key, why)
     wanted = reference(target, "run", inside.images)
@@ -146,7 +149,7 @@ def look_inside(
     if not stage.has_pip:
         stage.bring_pip(*inside.pip_wheel(target))
     return [
-        (files.name, one if _refused(one) else _looked(inside, target, image, stage, files, one))
+        (files.name, one if refused(one) else _looked(inside, target, image, stage, files, one))
         for files, one in pairs
     ]
 
@@ -156,20 +159,39 @@ def _installed(path: Path, target: Target, *, code: bool) -> list[Installed]:
         return [one for one in packages(archive, target, code=code) if isinstance(one, Installed)]
 
 
-def _refused(one: Report) -> bool:
+def refused(one: Report) -> bool:
+    """Say whether a zip of the stack was refused, so that nobody may unpack it."""
     return any(each.code == "archive" for each in one.findings)
 
 
 def _looked(
     inside: Inside, target: Target, image: Image, stage: Stage, files: StackFiles, before: Report
 ) -> Report:
-    """Lay one stack down, look at it, and add what was found to its report."""
+    """Lay one stack down in an image, look at it, and add what was found to its report."""
+
+    def see(modules: Sequence[str]) -> Seen:
+        return stage.see(files.layers, files.code, modules)
+
+    return looked(image, see, files, before, target, inside.limits, inside.may_fail, inside.talk)
+
+
+def looked(  # noqa: PLR0917 - whichever way is looked, all of it decides
+    image: Image,
+    see: Callable[[Sequence[str]], Seen],
+    files: StackFiles,
+    before: Report,
+    target: Target,
+    limits: Limits,
+    may_fail: frozenset[str],
+    talk: Callable[[str], None],
+) -> Report:
+    """Have `see` import a stack's modules, and add what was found to its report."""
     modules = stack_modules(files.layers, files.code, target)
     if not any(one.name == _PROOF for one in modules) and target.sdk:
         # What the layers bring must not break the SDK that the runtime brings.
         modules = (*modules, Module(name=_PROOF, zip=f"the {target.runtime} runtime", package=_PROOF))
-    inside.talk(f"{target.key}: stack {files.name}: importing {len(modules)} modules in {image.reference}")
-    seen = stage.see(files.layers, files.code, [one.name for one in modules])
+    talk(f"{target.key}: stack {files.name}: importing {len(modules)} modules in {image.reference}")
+    seen = see([one.name for one in modules])
     zips = [(path, False) for path in files.layers] + ([(files.code, True)] if files.code else [])
     brought = {name.replace("_", "-") for name in facts()["brings"]["value"]}
     subject = Subject(
@@ -177,8 +199,8 @@ def _looked(
         modules=modules,
         packages=[each for path, code in zips for each in _installed(path, target, code=code)],
         absent={name: why for name, why in files.absent.items() if name not in brought},
-        may_fail=inside.may_fail,
-        limits=inside.limits,
+        may_fail=may_fail,
+        limits=limits,
     )
     findings = (*before.findings, *judge(image, seen, subject))
     return report(before.target_key, before.subjects, findings, look(image, seen, subject))

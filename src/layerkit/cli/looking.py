@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from layerkit.errors import UsageError
 
 if TYPE_CHECKING:
     from layerkit.check import Report
-    from layerkit.check.inside import Inside
+    from layerkit.check.inside import Inside, Look
     from layerkit.engines import Engines
     from layerkit.project import Project
     from layerkit.project.specs import CheckRules
@@ -32,16 +33,22 @@ if TYPE_CHECKING:
     "--in-image", is_flag=True, help="Run pip check and import every module in the runtime's image."
 )
 @click.option(
+    "--import",
+    "imports",
+    is_flag=True,
+    help="Import every module here, kept in, with the runtime's version of Python.",
+)
+@click.option(
     "--memory",
     type=click.IntRange(128, 10240),
     default=512,
-    help="In the image: memory in MiB, 512 by default.",
+    help="Of imports: memory in MiB, 512 by default.",
 )
 @click.option(
     "--tmp",
     type=click.IntRange(512, 10240),
     default=512,
-    help="In the image: size of /tmp in MiB, 512 by default.",
+    help="Of imports: size of /tmp in MiB, 512 by default.",
 )
 @click.option("--ignore", multiple=True, metavar="CODE", help="Pass over findings of this code; repeatable.")
 @click.option(
@@ -87,6 +94,8 @@ def _usable(options: dict[str, Any], *, as_json: bool) -> None:
     from layerkit.check.findings import known_codes
 
     known_codes(options["ignore"], "--ignore")
+    if options["in_image"] and options["imports"]:
+        raise UsageError("--import imports here, --in-image in the image", fix="choose one of them")
     if as_json and options["sarif"]:
         raise UsageError("--json and --sarif both ask for stdout", fix="choose one of them")
 
@@ -116,15 +125,24 @@ def _print(reports: list[tuple[str, Report]], options: dict[str, Any], *, as_jso
             show_modules(name, one)
 
 
-def _inside(engines: Engines, options: dict[str, Any], project: Project | None = None) -> Inside | None:
-    """Return how to look inside the image, where that is asked for."""
-    if not options["in_image"]:
+def _inside(
+    engines: Engines, options: dict[str, Any], project: Project | None = None
+) -> Inside | Look | None:
+    """Return how to import what is in the stacks, where that is asked for."""
+    if not options["in_image"] and not options["imports"]:
         return None
-    from layerkit.check.inside import inside_of
     from layerkit.container.stage import MIB, Limits
 
     limits = Limits(memory=options["memory"] * MIB, tmp=options["tmp"] * MIB)
-    return inside_of(engines, limits, talk(options), project=project, offline=options["offline"])
+    if options["in_image"]:
+        from layerkit.check.inside import inside_of
+
+        return inside_of(engines, limits, talk(options), project=project, offline=options["offline"])
+    from layerkit.importing import Importing, import_here
+
+    may_fail = project.import_may_fail if project else frozenset[str]()
+    how = Importing(limits=limits, may_fail=may_fail, talk=talk(options), offline=options["offline"])
+    return partial(import_here, how)
 
 
 @click.command()

@@ -116,23 +116,12 @@ class Stage:
         """
         plan = {_OPT: [self._sent(path) for path in layers], _TASK: [self._sent(code)] if code else []}
         self._unpacks.output([self._target.interpreter, f"{_TOOLS}/unpack.py", json.dumps(plan)])
-        asked = {
-            "folders": {
-                "task": _TASK,
-                "site": f"/opt/{self._target.site_packages('versioned')}",
-                "opt": "/opt/python",
-                "runtime": "/var/runtime",
-            },
-            "modules": list(modules),
-            "pip": self._pip,
-            "timeout": self._limits.timeout,
-            "memory": self._limits.memory,
-        }
+        asked = probe_plan(self._target, modules, self._limits) | {"pip": self._pip}
         command = [self._target.interpreter, f"{_TOOLS}/probe.py", json.dumps(asked)]
         said = self._function.output(
             command, env=environment(self._target, self._limits), user=self._user, workdir=_TASK
         )
-        return _read(said, self._function.image.reference)
+        return read_answers(said, self._function.image.reference)
 
     def _sent(self, path: Path) -> str:
         """Send a zip once, and return its path there."""
@@ -163,6 +152,21 @@ def open_stage(rooms: Rooms, image: Image, target: Target, limits: Limits) -> St
     return Stage(target, unpacks, rooms.room(image, limited), limits)
 
 
+def probe_plan(target: Target, modules: Sequence[str], limits: Limits) -> dict[str, Any]:
+    """Return what the probe is told: where a function's things are, what to import, what it may take."""
+    return {
+        "folders": {
+            "task": _TASK,
+            "site": f"/opt/{target.site_packages('versioned')}",
+            "opt": "/opt/python",
+            "runtime": "/var/runtime",
+        },
+        "modules": list(modules),
+        "timeout": limits.timeout,
+        "memory": limits.memory,
+    }
+
+
 def environment(target: Target, limits: Limits) -> dict[str, str]:
     """Return the variables that Lambda sets for a function, but for the credentials."""
     return {
@@ -184,8 +188,8 @@ def environment(target: Target, limits: Limits) -> dict[str, str]:
     }
 
 
-def _read(said: str, reference: str) -> Seen:
-    """Read the probe's answers, one JSON document a line."""
+def read_answers(said: str, reference: str) -> Seen:
+    """Return what the probe saw, from its answers: one JSON document a line. Raises EngineError."""
     found: dict[str, list[dict[str, Any]]] = {}
     try:
         for line in said.splitlines():

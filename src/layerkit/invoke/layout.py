@@ -39,8 +39,7 @@ def lay_layers(layers: Sequence[Path], opt: Path) -> None:
 def lay_code(code: FunctionSpec, task: Path, apart: Sequence[Path] = ()) -> None:
     """Put a function's code, a zip, a file or a folder, into a folder; what lies `apart` is none of it."""
     if code.code is not None and code.code.suffix == ".zip" and code.code.is_file():
-        _unzip(code.code, task)
-        _as_others_see(task)
+        lay_zip(code.code, task)
         return
     found = collect(code, apart)
     for file in found.files if found else ():
@@ -51,6 +50,12 @@ def lay_code(code: FunctionSpec, task: Path, apart: Sequence[Path] = ()) -> None
         except OSError as error:
             raise StorageError(f"cannot be copied: {error.strerror}", where=str(file.path)) from error
         goal.chmod(0o755 if file.executable else 0o644)
+
+
+def lay_zip(path: Path, task: Path) -> None:
+    """Unpack the zip of a function's code."""
+    _unzip(path, task)
+    _as_others_see(task)
 
 
 def key(layers: Sequence[Path]) -> str:
