@@ -16,7 +16,7 @@ RUNTIMES ?=
 # The function that makes layers is a project of its own, with a name and a runtime of its own.
 PLAIN := env -u LIB_NAME -u LIB_VERSION -u LIB_PREFIX -u LIB_PACKAGE
 
-SCRIPTS := layer_builds.sh layer_create_zip.sh tools/venv.sh tools/engine.sh src/layerkit/invoke/inside/room.sh .ci/run docker/collect
+SCRIPTS := layer_builds.sh layer_create_zip.sh tools/venv.sh tools/engine.sh tools/ci_files.sh src/layerkit/invoke/inside/room.sh .ci/run docker/collect
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,7 @@ lint: venv-dev ## look for faults: ruff, mypy, import-linter, shellcheck
 	@.venv/bin/python -m mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/shellcheck --external-sources $(SCRIPTS)
+	@tools/ci_files.sh
 
 format: venv-dev ## lay out the Python files as ruff does, and mend what it can
 	@.venv/bin/python -m ruff check --fix .

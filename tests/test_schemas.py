@@ -18,6 +18,7 @@ from layerkit.cli import run
 from layerkit.engines import Use
 from layerkit.invoke.function import Outcome
 from layerkit.layer.manifest import Manifest
+from layerkit.report.matrix import include
 from layerkit.schemas import names, schema
 from layerkit.store import Store
 from layerkit.tree import tree_of
@@ -37,6 +38,7 @@ COMMANDS = (
     "invoke",
     "list",
     "lock",
+    "matrix",
     "plan",
     "prune",
     "publish",
@@ -148,6 +150,11 @@ def test_build(built: small.Small, *, unchanged: bool) -> None:
 
 def test_lock(built: small.Small) -> None:
     check("lock", {"targets": [report.lock_json(built.lock, USE.as_json())]})
+
+
+def test_matrix() -> None:
+    printed = check("matrix", include([small.TARGET]))
+    refused("matrix", printed | {"include": []})
 
 
 def test_plan(built: small.Small) -> None:

@@ -18,6 +18,7 @@ from layerkit.cli.console import show
 from layerkit.cli.facts import runtimes
 from layerkit.cli.invoking import invoke
 from layerkit.cli.looking import check, tree
+from layerkit.cli.matrix import matrix
 from layerkit.cli.published import diff, export, list_, prune
 from layerkit.cli.publishing import publish
 from layerkit.errors import LayerkitError, StorageError, UsageError
@@ -100,6 +101,7 @@ for _command in (
     diff,
     export,
     runtimes,
+    matrix,
     cache,
 ):
     cli.add_command(_command)

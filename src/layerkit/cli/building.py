@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from layerkit.cli.console import print_json
-from layerkit.cli.options import opened, project_options
+from layerkit.cli.options import SUMMARY, opened, project_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layerkit.build import Built
 
 
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 @click.option(
     "--verify", is_flag=True, help="Build twice, the second time from the wheels alone, and compare."
 )
-def build(*, as_json: bool, locked: bool, explain_size: bool, verify: bool, **options: Any) -> None:
+@SUMMARY
+def build(
+    *, as_json: bool, locked: bool, explain_size: bool, verify: bool, summary: Path | None, **options: Any
+) -> None:
     """Build the layers of PROJECT: lock, fetch, compose, check.
 
     Prints the paths of the zips. What is unchanged is not built again.
@@ -41,6 +46,10 @@ def build(*, as_json: bool, locked: bool, explain_size: bool, verify: bool, **op
 
             for target, one in zip(session.targets, built, strict=True):
                 verify_target(session, target, one)
+    if summary is not None:
+        from layerkit.report import markdown
+
+        markdown.append(summary, "\n\n".join(markdown.built(one.manifest) for one in built))
     if as_json:
         print_json("build", {"targets": [one.as_json() | _sizes(one, asked=explain_size) for one in built]})
         return

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from layerkit.annotation import annotation
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,6 +19,8 @@ def show(error: LayerkitError, *, as_json: bool) -> None:
     """Show an error: as text on stderr, and with --json as a document on stdout."""
     if as_json:
         print_json("error", error.as_json())
+    if mark := annotation(error):
+        click.echo(mark, err=True)
     click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
 
 

@@ -37,6 +37,9 @@ _ENGINE = click.option(
     help="auto: Docker for what only it can do; docker: it has to be there; wheels: never.",
 )
 _OFFLINE = click.option("--offline", is_flag=True, help="Use what is in the store; ask no index.")
+SUMMARY = click.option(
+    "--summary", type=_PATH, metavar="FILE", help="Write what a job's summary shows behind a file's end."
+)
 TALK = (json_option, click.option("--quiet", "-q", is_flag=True, help="Print errors only."))
 
 
@@ -48,6 +51,11 @@ def project_options(command: Command) -> Command:
 def session_options(command: Command) -> Command:
     """Add the options of the commands that read a project."""
     return with_options(command, *TARGETS, *_RESOLVING, *_FILES, _ENGINE, _OFFLINE, *TALK)
+
+
+def target_options(command: Command) -> Command:
+    """Add the options of the commands that want to know a project's targets alone."""
+    return with_options(command, *TARGETS, *TALK)
 
 
 def built_options(command: Command) -> Command:
@@ -81,9 +89,9 @@ def opened(options: dict[str, Any]) -> Session:
         sdk=options.get("sdk"),
         sdk_version=options.get("sdk_version"),
         layout=options.get("layout"),
-        output=options["output"],
-        name=options["name"],
-        version=options["project_version"],
+        output=options.get("output"),
+        name=options.get("name"),
+        version=options.get("project_version"),
         offline=options.get("offline", False),
         engine=options.get("engine"),
         talk=talk(options),

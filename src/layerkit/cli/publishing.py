@@ -9,7 +9,7 @@ import click
 
 from layerkit.cli.aws_options import ACCOUNTS, BUCKET, PROJECT, RECORD, REGION, WORDS
 from layerkit.cli.console import print_json, show, talk
-from layerkit.cli.options import built_options, opened, with_options
+from layerkit.cli.options import SUMMARY, built_options, opened, with_options
 from layerkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def _publish_options(command: Command) -> Command:
         click.option("--dry-run", is_flag=True, help="Show all of it, and change nothing."),
         click.option("--yes", "-y", is_flag=True, help="Ask nothing."),
         RECORD,
+        SUMMARY,
     )  # fmt: skip
 
 
@@ -54,7 +55,9 @@ def _publish_options(command: Command) -> Command:
 @click.argument("layers", nargs=-1, metavar="[LAYER]...")
 @_publish_options
 @built_options
-def publish(*, layers: tuple[str, ...], as_json: bool, dry_run: bool, **options: Any) -> None:
+def publish(
+    *, layers: tuple[str, ...], as_json: bool, dry_run: bool, summary: Path | None, **options: Any
+) -> None:
     """Publish the built layers on AWS, those whose content changed; without LAYER all of them."""
     from layerkit.publish.places import open_places
     from layerkit.publish.run import Run
@@ -71,6 +74,10 @@ def publish(*, layers: tuple[str, ...], as_json: bool, dry_run: bool, **options:
     run.prove()
     if not dry_run:
         _carry_out(run, options, _noting(session, chosen))
+    if summary is not None:
+        from layerkit.report import markdown
+
+        markdown.append(summary, markdown.published(run.layers.values()))
     _show(run, None if dry_run else chosen.record, as_json=as_json)
     if not as_json:
         _say(run, options, None if dry_run else chosen.record)
