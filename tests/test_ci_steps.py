@@ -234,7 +234,7 @@ def test_gitlabs_jobs_build_publish_and_compare(job: Job, cloud: Cloud) -> None:
     assert (done.returncode, done.stderr) == (0, done.stderr)
     assert cloud.asked("PublishLayerVersion") == 1
     assert (job.folder / ".layerkit-released" / "python3.12-x86_64.json").is_file()
-    assert "the same 1 packages" in gitlab(job, ".layerkit", **build).stdout
+    assert "the same 1 package" in gitlab(job, ".layerkit", **build).stdout
 
 
 @pytest.mark.integration
