@@ -33,7 +33,7 @@ from layerkit.errors import WheelError
 from layerkit.fetch.credentials import Credentials
 from layerkit.lock import ImageRef
 from layerkit.lock.pick import pick
-from layerkit.lock.places import Errand, Inside, Told, uv_binary
+from layerkit.lock.places import Errand, Here, Inside, Told, uv_binary
 from layerkit.lock.sources import settings
 from layerkit.lock.uv import Question, Uv
 from layerkit.redaction import redact
@@ -91,7 +91,7 @@ def resolver(
     ref = ImageRef(
         reference=image.reference, digest=image.digest, python=told.python, glibc=_dotted(told.glibc)
     )
-    return Inside(place=UvRoom(room, project), target=on, image=ref, notes=tuple(notes))
+    return Inside(place=UvRoom(room, project, network), target=on, image=ref, notes=tuple(notes))
 
 
 def _dotted(version: tuple[int, int]) -> str:
@@ -140,9 +140,10 @@ def _program(wheel: Path, filename: str, folder: Path) -> Path:
 class UvRoom:
     """uv in a container. Files have the same paths there as here."""
 
-    def __init__(self, room: Room, project: Project) -> None:
+    def __init__(self, room: Room, project: Project, network: str) -> None:
         """Lay out what every call needs: certificates, credentials, settings, local folders of wheels."""
         self._room = room
+        self._network = network
         self._there: set[Path] = set()
         direct = [root.text.partition(" @ ")[2] for root in project.requirements() if " @ " in root.text]
         found = Credentials.load(project.root, arguments=project.index_arguments, addresses=direct)
@@ -158,6 +159,21 @@ class UvRoom:
         }
         if (kept := _read(_credentials_file())) is not None:
             room.secret("credentials.toml", kept)
+        if client := _read(Path(os.environ.get("SSL_CLIENT_CERT") or os.devnull)):
+            self._environment["SSL_CLIENT_CERT"] = room.secret("client.pem", client)
+        if (folders := os.environ.get("SSL_CERT_DIR")) and "SSL_CERT_FILE" not in self._environment:
+            self._lay(map(Path, folders.split(os.pathsep)))
+            self._environment["SSL_CERT_DIR"] = folders
+
+    @property
+    def advice(self) -> str:
+        """Return what to do where uv reaches no index from the container."""
+        if self._network == "none":
+            return "uv has no cache in the image: lock once without --offline, or with --engine wheels"
+        return (
+            f"{Here.advice}: it runs in {self._room.image.reference}, whose network is {self._network!r};"
+            " an index on the engine's own machine takes network = 'host' in [tool.layerkit.docker]"
+        )
 
     def run(self, errand: Errand) -> Told:
         """Run uv to its end."""

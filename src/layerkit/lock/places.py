@@ -43,7 +43,11 @@ class Told:
 
 
 class Place(Protocol):
-    """Somewhere uv can be run."""
+    """Somewhere uv can be run. `advice` is what to do where it reaches no index from there."""
+
+    @property
+    def advice(self) -> str:
+        """Return one line."""
 
     def run(self, errand: Errand) -> Told:
         """Run uv to its end."""
@@ -61,6 +65,8 @@ class Inside:
 
 class Here:
     """The machine that layerkit runs on, with the uv that came with it."""
+
+    advice = "look at the network, the proxy and the index settings that uv uses"
 
     def run(self, errand: Errand) -> Told:
         """Run uv to its end. Raises StorageError where it cannot be started."""

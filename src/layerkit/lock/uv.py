@@ -229,7 +229,7 @@ class Uv:
             )
         )
         if told.code:
-            raise failure(told.error)
+            raise failure(told.error, self._place.advice)
         return told.out
 
 
@@ -306,8 +306,8 @@ def _pretend_installed(folder: Path, name: str, version: str) -> None:
     (info / "RECORD").write_text("", encoding="utf-8")
 
 
-def failure(text: str) -> LayerkitError:
-    """Return the error that uv's words amount to."""
+def failure(text: str, advice: str = Here.advice) -> LayerkitError:
+    """Return the error that uv's words amount to; `advice` is for one of the network."""
     said = redact(text).strip().removeprefix("error: ")
     unbuilt = tuple(dict.fromkeys(_UNBUILT.findall(said)))
     unfit = ("hint: Wheels are required", "warning:")
@@ -323,7 +323,7 @@ def failure(text: str) -> LayerkitError:
         error.unbuilt = unbuilt
         return error
     if any(sign in said for sign in (*_NETWORK_SIGNS, *_OFFLINE_SIGNS)):
-        return NetworkError(said, fix="look at the network, the proxy and the index settings that uv uses")
+        return NetworkError(said, fix=advice)
     return ResolutionError(said)
 
 

@@ -149,7 +149,11 @@ def test_the_zips_are_the_same_byte_for_byte(
 
 
 def test_the_images_own_interpreter_has_the_say(
-    shop: Path, wheels: Path, stand_ins: dict[str, StandIns], monkeypatch: pytest.MonkeyPatch
+    shop: Path,
+    wheels: Path,
+    stand_ins: dict[str, StandIns],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
 ) -> None:
     # What holds for the image's release of Python and not for the runtime's: only the image can have said it.
     python = stand_ins["python3.12"].python
@@ -166,11 +170,12 @@ def test_the_images_own_interpreter_has_the_say(
         return here(self, errand)
 
     monkeypatch.setattr(Here, "run", ask)
-    assert run(["build", str(shop), "--engine", "docker"]) == 0
+    assert run(["plan", str(shop), "--engine", "docker", "--json"]) == 0
     assert asked == []
     assert "patchy" in {one["name"] for one in _lock(shop)["packages"]}
-    assert any(b"patchy" in zipped for zipped in _zips(shop).values())
-    assert run(["build", str(_project(shop.parent / "other", "python3.12")), "--engine", "wheels"]) == 0
+    (planned,) = json.loads(capsys.readouterr().out)["targets"]
+    assert "patchy" in json.dumps(planned["layers"])
+    assert run(["lock", str(_project(shop.parent / "other", "python3.12")), "--engine", "wheels"]) == 0
     assert asked
 
 
@@ -303,6 +308,10 @@ def test_credentials_certificates_and_proxies_reach_the_indexes_and_nothing_else
     shown = _shown(engine, since)
     assert "/run/layerkit/run" in shown
     assert configured
+    binds = [bind for one in configured for bind in json.loads(one)["HostConfig"]["Binds"] or ()]
+    assert not [bind for bind in binds if bind.startswith("/")], (
+        "a remote engine sees no folder of this machine"
+    )
     written = [path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.parent != folder]
     assert written
     for secret in secrets.values():
