@@ -191,6 +191,8 @@ def test_several_requirements_another_runtime_and_architecture(lambda_function: 
     assert version["CompatibleRuntimes"] == ["python3.9"]
     assert version["CompatibleArchitectures"] == ["arm64"]
     assert "python/lib/python3.9/site-packages/other.py" in names(zips[0])
+    reply = lambda_function(Requirements=["demo", "demo<1"])
+    assert reply["LayerName"] == f"demo_0222post1_{OWN.short}"
     both = lambda_function(ModuleName="demo", Requirements=["other"], CustomLayerName="both")
     assert [one["Name"] for one in both["Packages"]] == ["demo", "other"]
 
@@ -280,6 +282,15 @@ def test_what_aws_refuses(lambda_function: Function, operation: str, code: str, 
     reply = lambda_function(ModuleName="demo")
     assert (reply["StatusCode"], reply["FunctionError"]) == (500, "ServiceException")
     assert text in reply["Payload"]
+    assert "secret-of-the-test" not in reply["Payload"]
+
+
+def test_an_index_that_does_not_answer(lambda_function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://somebody:secret-of-the-test@127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    reply = lambda_function(ModuleName="demo")
+    assert (reply["StatusCode"], reply["FunctionError"]) == (500, "ServiceException")
+    assert "Failed to fetch" in reply["Payload"]
     assert "secret-of-the-test" not in reply["Payload"]
 
 

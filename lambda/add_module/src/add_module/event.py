@@ -122,7 +122,8 @@ def default_name(request: Request, version: str) -> str:
     """
     digits = re.sub(r"[^0-9A-Za-z]", "", version)
     parts = [request.names[0], digits, request.target.short]
-    parts += [f"and{len(request.names) - 1}more"] if len(request.names) > 1 else []
+    others = len(set(request.names)) - 1
+    parts += [f"and{others}more"] if others else []
     parts += ["deps"] if request.dependencies else []
     parts += [request.target.arch] if request.target.arch != "x86_64" else []
     return "_".join(parts)[:140]
