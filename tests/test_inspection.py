@@ -165,6 +165,17 @@ def test_nothing_built_is_said_with_the_way_out(shop: Path) -> None:
     assert refused.value.fix == "run `layerkit build`"
 
 
+def test_what_is_built_for_others_is_named(shop: Path) -> None:
+    folder = shop / "dist" / "layers" / "python3.13-arm64"
+    folder.mkdir(parents=True)
+    (folder / "py313-shop-1.0.json").touch()
+    shutil.rmtree(shop / "dist" / "layers" / "python3.12-x86_64", ignore_errors=True)
+    session = _open(shop)
+    with pytest.raises(ConfigError) as refused:
+        check_built(session, session.targets[0])
+    assert (refused.value.fix or "").endswith("say --runtime and --arch: built is python3.13-arm64")
+
+
 def test_given_zips_are_one_functions_layers_for_every_runtime_that_is_named(shop: Path) -> None:
     _, folder = _built(shop)
     base, more = folder / "py312-shop-1.0-base.zip", folder / "py312-shop-1.0-more.zip"

@@ -150,7 +150,17 @@ def read_built(project: Project, target: Target) -> tuple[Path, Manifest]:
 
     path = manifest_path(project, target)
     if not path.exists():
-        raise ConfigError("nothing was built for this target", where=str(path), fix="run `layerkit build`")
+        others = sorted(
+            {one.parent.name for one in project.output.glob(f"*/*-{path.name.partition('-')[2]}")}
+        )
+        fix = (
+            f"run `layerkit build`, or say --runtime and --arch: built is {', '.join(others)}"
+            if others
+            else ""
+        )
+        raise ConfigError(
+            "nothing was built for this target", where=str(path), fix=fix or "run `layerkit build`"
+        )
     return path, read(path)
 
 
