@@ -150,17 +150,11 @@ def read_built(project: Project, target: Target) -> tuple[Path, Manifest]:
 
     path = manifest_path(project, target)
     if not path.exists():
-        others = sorted(
-            {one.parent.name for one in project.output.glob(f"*/*-{path.name.partition('-')[2]}")}
-        )
-        fix = (
-            f"run `layerkit build`, or say --runtime and --arch: built is {', '.join(others)}"
-            if others
-            else ""
-        )
-        raise ConfigError(
-            "nothing was built for this target", where=str(path), fix=fix or "run `layerkit build`"
-        )
+        own = path.name.partition("-")[2]
+        others = sorted({one.parent.name for one in project.output.glob(f"*/*-{own}")})
+        named = f", or say --runtime and --arch: built is {', '.join(others)}" if others else ""
+        fix = f"run `layerkit build`{named}"
+        raise ConfigError("nothing was built for this target", where=str(path), fix=fix)
     return path, read(path)
 
 
