@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -56,15 +57,20 @@ def memory_limit(size: int) -> Iterator[Path]:
     group = Path(tempfile.mkdtemp(prefix="layerkit-", dir=_GROUPS / "memory" if old else _GROUPS))
     try:
         (group / ("memory.limit_in_bytes" if old else "memory.max")).write_text(str(size))
+        for swap, most in (("memory.memsw.limit_in_bytes", size), ("memory.swap.max", 0)):
+            if (group / swap).exists():
+                (group / swap).write_text(str(most))
         yield group / "cgroup.procs"
     finally:
         _remove(group)
 
 
 def _remove(group: Path) -> None:
-    """Remove a group whose processes have just ended, or are about to."""
+    """End what is left in a group, and remove it."""
     for _ in range(50):
         with suppress(OSError):
+            for process in (group / "cgroup.procs").read_text().split():
+                os.kill(int(process), signal.SIGKILL)
             group.rmdir()
             return
         time.sleep(0.1)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from confined import unconfined
 from lambda_like import FunctionError, started
 
 if TYPE_CHECKING:
@@ -107,3 +108,27 @@ def test_a_pth_file_in_a_layer_runs_unless_pythonpath_is_set(
     (site / "mark.pth").write_text("import builtins; builtins.mark = 'it ran'\n")
     with started(function, tmp_path / "run") as running:
         assert running.invoke(None) == mark
+
+
+GREEDY = """
+import os
+
+def handler(event, context):
+    with open("/tmp/large", "wb") as file:  # a disk of its own, which is no memory of the function
+        for _ in range(96):
+            file.write(os.urandom(1 << 20))
+    return len(b"x" * (event << 20))
+"""
+
+
+def test_a_function_is_killed_that_takes_more_memory_than_it_has(
+    make_function: Callable[..., Function], tmp_path: Path
+) -> None:
+    if reason := unconfined():
+        pytest.skip(f"memory cannot be limited: {reason}")
+    function = make_function(GREEDY, tmp=128 << 20, memory=128 << 20)
+    with started(function, tmp_path / "run") as running:
+        assert running.invoke(32) == 32 << 20
+        with pytest.raises(FunctionError, match="Runtime exited"):
+            running.invoke(192)
+    assert not list((tmp_path / "run").glob("tmp*"))
