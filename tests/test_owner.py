@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -27,6 +28,16 @@ def test_a_process_that_runs_is_not_gone() -> None:
 def test_a_number_that_was_used_again_is_another_process() -> None:
     assert owner.is_gone(replaced(owner.mark(), 3, "1"))
     assert not owner.is_gone(replaced(owner.mark(), 3, "0")), "nobody could say when it started"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process does")
+def test_a_process_that_was_killed_and_that_nobody_waited_for_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        mark = replaced(replaced(owner.mark(), 2, str(other.pid)), 3, owner._start(other.pid) or "0")
+        other.kill()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+        os.kill(other.pid, 0)  # its number is still taken
+        assert owner.is_gone(mark)
 
 
 def test_what_ran_before_the_machine_was_started_again_is_gone() -> None:

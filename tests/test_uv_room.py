@@ -161,6 +161,7 @@ def test_certificates_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_what_to_do_about_the_network_depends_on_the_containers(tmp_path: Path) -> None:
     assert "network = 'host'" in _opened(tmp_path, Room()).advice
+    assert "network = 'host'" not in _opened(tmp_path, Room(), "host").advice
     assert "--offline" in _opened(tmp_path, Room(), "none").advice
 
 

@@ -16,6 +16,7 @@ _UNKNOWN = "0"
 _FIELDS = 4
 # Fields of /proc/<pid>/stat after the name, which is in brackets (proc(5)): 22 is starttime, 3 the first.
 _START = 22 - 3
+_ENDED = ("Z", "X")
 
 
 def mark() -> str:
@@ -61,9 +62,13 @@ def _boot() -> str:
 
 
 def _start(process: int) -> str | None:
-    """Return when a process started, in ticks since the boot; None where nobody can say."""
+    """Return when a process started, in ticks since the boot; None where nobody can say.
+
+    Of one that ended and that nobody waited for it is "": its number is still taken, and it does nothing.
+    """
     try:
         text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        return text.rpartition(")")[2].split()[_START]
+        fields = text.rpartition(")")[2].split()
+        return "" if fields[0] in _ENDED else fields[_START]
     except (OSError, IndexError):
         return None

@@ -170,9 +170,11 @@ class UvRoom:
         """Return what to do where uv reaches no index from the container."""
         if self._network == "none":
             return "uv has no cache in the image: lock once without --offline, or with --engine wheels"
+        where = f"{Here.advice}, which runs in {self._room.image.reference}"
+        if self._network == "host":
+            return where
         return (
-            f"{Here.advice}: it runs in {self._room.image.reference}, whose network is {self._network!r};"
-            " an index on the engine's own machine takes network = 'host' in [tool.layerkit.docker]"
+            f"{where}; an index on the engine's own machine takes network = 'host' in [tool.layerkit.docker]"
         )
 
     def run(self, errand: Errand) -> Told:
