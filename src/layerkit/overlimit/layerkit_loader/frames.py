@@ -56,6 +56,7 @@ class Frames:
     def _reader(self) -> Read:
         """Return what reads a range of the frames."""
         if self._remote is None:
+            _read_ahead(self._place)
             return partial(_read, self._place)
         from .remote import reader
 
@@ -115,6 +116,16 @@ def _read(path: str, offset: int, length: int) -> bytes:
         return os.pread(handle, length, offset)
     finally:
         os.close(handle)
+
+
+def _read_ahead(path: str) -> None:
+    """Have the system read all frames while the first are inflated, where it takes such a hint."""
+    if hasattr(os, "posix_fadvise"):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(handle)
 
 
 def _sums(numbers: Iterable[int]) -> list[int]:
