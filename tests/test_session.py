@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import zipfile
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from factory import make_wheel
+from layerkit import lock as locks
 from layerkit import session as sessions
 from layerkit.cli import run
 from layerkit.errors import ConfigError, ResolutionError, UsageError
@@ -386,3 +388,34 @@ def test_several_targets_are_locked_side_by_side_and_the_first_failure_ends_all(
     monkeypatch.setattr(type(opened.engines), "__exit__", lambda *_: stopped.set())
     with pytest.raises(ResolutionError, match="nothing fits"):
         sessions.lock_targets(opened)
+
+
+def test_what_the_store_no_longer_has_is_built_again_side_by_side(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "a"\nversion = "1"\n[tool.layerkit]\nruntimes = ["3.11", "3.12"]\n'
+    )
+    opened = open_session(tmp_path, talk=lambda _: None, progress=progress(quiet=True))
+    ref = locks.WheelRef(filename="a-1-py3-none-any.whl", sha256="b" * 64, size=1)
+    source = locks.Source(sdist=ref, image="i", digest="sha256:d")
+    built = locks.LockedPackage(name="a", version="1", wheel=ref, source=source)
+    together = threading.Barrier(2, timeout=20)
+    begun: list[str] = []
+
+    def lock_target(_: object, target: Target, **more: object) -> str:
+        assert more["renew"] is False
+        if target.key not in begun:
+            begun.append(target.key)
+            together.wait()
+        return target.key
+
+    monkeypatch.setattr(locks, "current", lambda *_, **__: SimpleNamespace(packages=(built,)))
+    monkeypatch.setattr(sessions, "lock_target", lock_target)
+    assert sorted(map(str, sessions.lock_targets(opened, renew=False))) == sorted(begun)
+    assert store.find("wheels", ref.sha256, ".whl") is None
+    # Where the store has it, one after the other will do: nobody waits for anybody.
+    with store.publish("wheels", ref.sha256, ".whl") as path:
+        path.write_bytes(b"x")
+    begun.extend(target.key for target in opened.targets)
+    assert len(sessions.lock_targets(opened, renew=False)) == 2

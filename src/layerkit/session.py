@@ -179,7 +179,7 @@ def _inside(session: Session, target: Target) -> Inside:
 
 
 def lock_targets(session: Session, *, upgrade: Sequence[str] = (), renew: bool = True) -> list[Lock]:
-    """Return the locks of all targets; those that have to be made are made side by side.
+    """Return the locks of all targets; those that have to be made or built again are so side by side.
 
     The first failure, an interrupt as well, ends what the others run in containers, and is raised.
     """
@@ -187,13 +187,17 @@ def lock_targets(session: Session, *, upgrade: Sequence[str] = (), renew: bool =
     def one(target: Target) -> Lock:
         return lock_target(session, target, upgrade=upgrade, renew=renew)
 
-    missing = [
-        target for target in session.targets if upgrade or locks.current(session.project, target) is None
-    ]
+    missing = [target for target in session.targets if upgrade or _takes_time(session, target)]
     if len(missing) < 2:  # noqa: PLR2004 - one alone needs no thread
         return [one(target) for target in session.targets]
     _side_by_side(session, one, missing)
-    return [lock_target(session, target) for target in session.targets]
+    return [lock_target(session, target, renew=renew) for target in session.targets]
+
+
+def _takes_time(session: Session, target: Target) -> bool:
+    """Say whether a target's lock has to be made, or what it has from source has to be built again."""
+    lock = locks.current(session.project, target, inside=session.engines.all_inside)
+    return lock is None or bool(_unbuilt(session, lock))
 
 
 def _side_by_side(session: Session, one: Callable[[Target], Lock], targets: Sequence[Target]) -> None:
@@ -212,13 +216,18 @@ def _side_by_side(session: Session, one: Callable[[Target], Lock], targets: Sequ
             raise
 
 
-def _built_again(session: Session, lock: Lock) -> list[str]:
-    """Build what the lock has from source and the store no longer has; say what came out differently."""
-    missing = [
+def _unbuilt(session: Session, lock: Lock) -> list[LockedPackage]:
+    """Return what the lock has from source and the store no longer has."""
+    return [
         package
         for package in lock.packages
         if package.source and session.store.find("wheels", package.wheel.sha256, ".whl") is None
     ]
+
+
+def _built_again(session: Session, lock: Lock) -> list[str]:
+    """Build what the lock has from source and the store no longer has; say what came out differently."""
+    missing = _unbuilt(session, lock)
     if not missing:
         return []
     builder = _builder(session, lock.target)

@@ -38,8 +38,8 @@ def build(
 
     session = opened(options)
     with session.engines:
-        if len(session.targets) > 1 and not locked:
-            lock_targets(session)
+        if len(session.targets) > 1:
+            lock_targets(session, renew=not locked)
         built = [build_target(session, target, locked=locked) for target in session.targets]
         if verify:
             from layerkit.verify import verify_target
