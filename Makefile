@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help layers test lint format bench bench-plan bench-coldstart slim-proof add-module-proof torture lock lock-tools venv venv-dev clean
+.PHONY: help layers test lint format bench bench-plan bench-coldstart slim-proof add-module-proof torture check-peers fuzz lock lock-tools venv venv-dev clean
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that .venv is made with; empty: the first of python3, python3.14 ... python3.10 that is good enough.
@@ -54,6 +54,12 @@ slim-proof: venv-dev ## import all that the most used packages hold, whole and s
 
 add-module-proof: venv-dev ## have the function that makes layers make large ones in 512 MB, into its README
 	@PYTHONPATH=tests .venv/bin/python benchmarks/add_module_proof.py $(PROOF)
+
+check-peers: venv-dev ## check the zips that other tools build, into docs/check-peers.md
+	@.venv/bin/python benchmarks/check_peers.py $(SETS)
+
+fuzz: venv-dev ## break archives, wheels and libraries by chance, 20,000 of each (FUZZ=n for others)
+	@LAYERKIT_FUZZ=$(or $(FUZZ),20000) .venv/bin/python -m pytest tests/test_fuzz.py -p no:xdist
 
 torture: venv-dev ## kill, crowd, starve and deceive hundreds of builds, into docs/torture.md
 	@.venv/bin/python tests/torture.py --write

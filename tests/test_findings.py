@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,3 +103,9 @@ def test_codes_that_no_finding_has_are_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"--ignore: there is no finding called 'direct-uplod'") as error:
         known_codes(["direct-uplod"], "--ignore")
     assert error.value.fix == "did you mean direct-upload?"
+
+
+def test_the_documentation_lists_every_code() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "check.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| (error|warning) \| (.+) \|$", page, re.MULTILINE)
+    assert rows == [(code, *CODES[code]) for code in sorted(CODES)]
