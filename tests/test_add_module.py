@@ -347,6 +347,21 @@ def test_a_large_zip_goes_through_the_bucket_while_it_is_made(
     assert tmp_path
 
 
+def test_what_s3_refuses(lambda_function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("add_module.making.limit", SMALL.__getitem__)
+    monkeypatch.setenv("LAYER_BUCKET", "no-such-bucket")
+    reply = lambda_function(ModuleName="demo")
+    assert (reply["StatusCode"], reply["FunctionError"]) == (500, "ServiceException")
+    assert "there is no such bucket" in reply["Payload"]
+    assert "--s3-bucket" not in reply["Payload"]
+    lambda_function.with_bucket()
+    lambda_function.cloud.script("PutObject", Fault(status=403, code="AccessDenied", message="not so"))
+    reply = lambda_function(ModuleName="demo")
+    assert reply["StatusCode"] == 500
+    assert "access denied for s3:PutObject: not so" in reply["Payload"]
+    assert lambda_function.cloud.asked("PublishLayerVersion") == 0
+
+
 @pytest.mark.parametrize("template", ["template.yaml", "serverless.yml"])
 def test_the_templates_allow_what_is_asked_for_and_no_more(
     lambda_function: Function, monkeypatch: pytest.MonkeyPatch, template: str

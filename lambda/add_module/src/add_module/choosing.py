@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from add_module.failures import NotFoundError
+from add_module.failures import NotFoundError, said
 from layerkit.errors import ResolutionError
 from layerkit.lock.explain import explain
 from layerkit.lock.pick import pick
@@ -57,9 +57,9 @@ def choose(request: Request, project: Project, store: Store) -> tuple[LockedPack
         candidates = _with_dependencies(request, uv) if request.dependencies else _alone(request, uv)
         packages = [pick(one, request.target) for one in candidates]
     except UnsatisfiableError as error:
-        raise NotFoundError(str(explain(error, uv, project))) from error
+        raise NotFoundError(said(explain(error, uv, project))) from error
     except ResolutionError as error:
-        raise NotFoundError(str(error)) from error
+        raise NotFoundError(said(error)) from error
     order = {name: place for place, name in enumerate(request.names)}
     return tuple(sorted(packages, key=lambda one: (order.get(one.name, len(order)), one.name)))
 
@@ -90,4 +90,4 @@ def choose_one(name: str, project: Project, request: Request, store: Store) -> L
         (found,) = uv.resolve(Question(requirements=(name,), arguments=ALONE))
         return pick(found, request.target)
     except ResolutionError as error:
-        raise NotFoundError(str(error)) from error
+        raise NotFoundError(said(error)) from error

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from layerkit.errors import LayerkitError
+
 
 class FailedError(Exception):
     """Something went wrong; `kind` and `code` are what the reply says of it."""
@@ -15,3 +20,9 @@ class NotFoundError(FailedError):
 
     kind = "ResourceNotFoundException"
     code = 404
+
+
+def said(error: LayerkitError) -> str:
+    """Return what an error of layerkit says, without advice about options: there is no command line here."""
+    text = f"{error.where}: {error.what}" if error.where else error.what
+    return f"{text}\n{error.fix}" if error.fix and "--" not in error.fix else text

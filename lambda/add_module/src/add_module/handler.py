@@ -16,7 +16,7 @@ os.environ.setdefault("LAYERKIT_CACHE", str(_HOME / "store"))
 os.environ.setdefault("UV_CACHE_DIR", str(_HOME / "uv"))
 
 from add_module.event import read  # noqa: E402
-from add_module.failures import FailedError  # noqa: E402
+from add_module.failures import FailedError, said  # noqa: E402
 from add_module.making import make  # noqa: E402
 from layerkit.errors import LayerkitError  # noqa: E402
 
@@ -37,7 +37,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     except FailedError as error:
         return _failed(error.code, error.kind, str(error))
     except LayerkitError as error:
-        return _failed(FailedError.code, FailedError.kind, str(error))
+        return _failed(FailedError.code, FailedError.kind, said(error))
     except Exception as error:
         logger.exception("this should not happen")
         return _failed(FailedError.code, FailedError.kind, f"{type(error).__name__}: {error}")
