@@ -54,11 +54,12 @@ class Registry:
         """Return how an engine calls an image of this registry."""
         return f"127.0.0.1:{self._server.server_address[1]}/{name}:{tag}"
 
-    def add(self, name: str, tag: str, files: Mapping[str, Mapping[str, bytes]]) -> None:
-        """Serve an image of several architectures; `files` are name -> content of each."""
+    def add(self, name: str, tag: str, files: Mapping[str, Mapping[str, bytes]]) -> str:
+        """Serve an image of several architectures, return its digest; `files` are name -> content of each."""
         manifests = [self._image(architecture, content) for architecture, content in files.items()]
         index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests}
-        self._tags[name, tag] = self._blob(_INDEX, json.dumps(index).encode())["digest"]
+        self._tags[name, tag] = str(self._blob(_INDEX, json.dumps(index).encode())["digest"])
+        return self._tags[name, tag]
 
     def find(self, path: str) -> tuple[str, bytes] | None:
         """Return (media type, content) of a path, None where nothing is."""

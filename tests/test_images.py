@@ -199,3 +199,13 @@ def test_an_image_of_the_other_architecture_is_not_lost_by_a_pull(fake: FakeEngi
     assert "POST /images/sha256:x/tag" in fake.asked
     fake.answers[f"GET /images/{name}/json"] = first
     assert ready(engine, "a:1", "x86_64", silent, offline=True).id == "sha256:x"
+
+
+def test_what_is_no_name_of_an_image_is_told_with_where_it_is_named(fake: FakeEngine, engine: Engine) -> None:
+    fake.answers["GET /images/Bad:1/json"] = (
+        400,
+        {"message": "invalid reference format: repository name must be lowercase"},
+    )
+    with pytest.raises(EngineError, match="'Bad:1' is not the name of an image") as caught:
+        ready(engine, "Bad:1", "x86_64", print)
+    assert "[tool.layerkit.docker]" in (caught.value.fix or "")

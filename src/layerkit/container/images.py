@@ -33,6 +33,7 @@ _VARIABLES: dict[Purpose, str] = {"run": "LAYERKIT_IMAGE", "build": "LAYERKIT_BU
 # Seconds between two words about a pull.
 _PAUSE = 5.0
 _REPOSITORY = "layerkit-images"
+_NO_NAME = "invalid reference format"
 # The label of an image that we had made: the digest of all that decides what is in it.
 MADE = "layerkit.made"
 # Two targets may need one tag for two architectures: pulling and looking at it must not be mixed.
@@ -180,13 +181,18 @@ def _own_name(reference: str, architecture: str) -> tuple[str, str]:
 
 def _inspect(engine: Engine, reference: str) -> Mapping[str, Any] | None:
     """Return what the engine knows of an image, None where it does not have it."""
-    from docker.errors import NotFound
+    from docker.errors import APIError, NotFound
 
     with engine.talking(f"looking for the image {reference}"):
         try:
             found: Mapping[str, Any] = engine.client.inspect_image(reference)  # type: ignore[no-untyped-call]
         except NotFound:
             return None
+        except APIError as error:
+            if _NO_NAME not in str(error.explanation):
+                raise
+            fix = "name one with a tag or a digest in [tool.layerkit.docker], or in its variable"
+            raise EngineError(f"{reference!r} is not the name of an image", fix=fix) from error
         return found
 
 

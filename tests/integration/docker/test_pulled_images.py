@@ -61,6 +61,40 @@ def test_both_architectures_of_one_tag_stay_side_by_side(far: Engine, registry: 
     assert len(registry.asked) == asked
 
 
+def test_a_digest_stands_above_the_tag(
+    far: Engine, registry: Registry, engine: DockerClient, tmp_path: Path
+) -> None:
+    digest = registry.add("demo", "5", {"amd64": {"a": b"pinned"}, "arm64": {"a": b"pinned"}})
+    registry.add("demo", "5", {"amd64": {"a": b"moved"}, "arm64": {"a": b"moved"}})
+    name = registry.reference("demo", "5")
+    pinned = ready(far, f"{name}@{digest}", "x86_64", lambda _: None)
+    assert pinned.digest == digest
+    assert ready(far, name, "x86_64", lambda _: None).id != pinned.id
+    # As the Dockerfiles in docker/ write it.
+    text = "ARG BASE\nARG DIGEST\nFROM ${BASE}${DIGEST:+@${DIGEST}}\nLABEL a=b\n"
+    told = order(text, pinned.platform, BASE=name, DIGEST=digest)
+    try:
+        made = image_build.logged(far, told, tmp_path / "log")
+        layers = [engine.images.get(one).attrs["RootFS"]["Layers"] for one in (made, pinned.id)]
+        assert layers[0] == layers[1]
+    finally:
+        engine.images.remove(told.tag)
+        engine.images.remove(pinned.id, force=True)
+
+
+def order(text: str, platform: str, **arguments: str) -> image_build.Order:
+    """Return what builds a Dockerfile of that text."""
+    return image_build.Order(
+        context=Context(entries=(Entry(name="Dockerfile", content=text.encode()),), dockerfile="Dockerfile"),
+        arguments=tuple(arguments.items()),
+        stage="",
+        platform=platform,
+        network="none",
+        tag="layerkit-test/made:1",
+        where="x.Dockerfile",
+    )
+
+
 def test_a_tag_that_the_registry_has_not(far: Engine, registry: Registry) -> None:
     with pytest.raises(EngineError) as caught:
         ready(far, registry.reference("demo", "2"), "x86_64", lambda _: None)
@@ -97,18 +131,8 @@ def test_without_emulation_the_error_says_how_to_get_it(
     with Rooms(far) as rooms, pytest.raises(EngineError) as caught:
         rooms.room(image)
     faults.append(caught.value)
-    text = f"FROM {image.reference}\nRUN :\n".encode()
-    order = image_build.Order(
-        context=Context(entries=(Entry(name="Dockerfile", content=text),), dockerfile="Dockerfile"),
-        arguments=(),
-        stage="",
-        platform=image.platform,
-        network="none",
-        tag="layerkit-test/foreign:1",
-        where="x.Dockerfile",
-    )
     with pytest.raises(EngineError) as caught:
-        image_build.logged(far, order, tmp_path / "log")
+        image_build.logged(far, order(f"FROM {image.reference}\nRUN :\n", image.platform), tmp_path / "log")
     faults.append(caught.value)
     for fault in faults:
         assert f"the engine cannot run linux/{foreign}: its machine has another processor" in fault.what
