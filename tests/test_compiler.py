@@ -44,6 +44,14 @@ def test_it_says_who_it_is(compiler: Compiler) -> None:
     assert compiler.interpreter.tag == sys.implementation.cache_tag
 
 
+def test_bytecode_is_the_same_whatever_the_interpreter_itself_was_started_from(compiler: Compiler) -> None:
+    # Its own modules from their sources, as where nobody has written bytecode of them, and not from bytecode.
+    letters = "".join(f"{chr(number)!r}, " for number in range(256))
+    sources = [("/opt/python/letters.py", f"LETTERS = [{letters}]\nprint('*')\n".encode())]
+    with Compiler([*HERE, "-X", "pycache_prefix=/nowhere"]) as other:
+        assert other.compile(sources) == compiler.compile(sources)
+
+
 def test_bytecode_is_valid_whatever_the_source_says_of_its_date(compiler: Compiler) -> None:
     (content,) = compiler.compile([("/opt/python/demo.py", SOURCE)])
     assert content is not None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from layerkit.workshop import Workshop
 
 # Stands for what `recipe` does to a wheel: another number, another key, and all is prepared anew.
-RECIPE = 7
+RECIPE = 8
 AS_IT_IS = Settings()
 KIND = "prepared"
 SUFFIX = ".run"

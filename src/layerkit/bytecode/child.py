@@ -28,6 +28,9 @@ MAGIC = importer.MAGIC_NUMBER
 SORTED_SETS = sys.version_info >= (3, 11)
 CODE = type(compile("0", "", "eval"))
 IN, OUT = 0, 1
+# A text of one character is one object for all, and marshal writes down whether it is interned. That depends
+# on the files that the interpreter itself was started from; from 3.13 on all of them are.
+LETTERS = [sys.intern(chr(number)) for number in range(256)]
 FORMAT = 2  # of marshal, the oldest that every Python reads
 
 

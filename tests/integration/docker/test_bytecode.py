@@ -57,7 +57,7 @@ def test_without_an_interpreter_the_image_compiles_the_same_bytes(
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
     assert index.folder
     serve_sdk(index.folder)
-    files = {f"lib/m{number}.py": f"NAMES = {{'a', 'b{number}'}}\n" * 9000 for number in range(4)}
+    files = {f"lib/m{number}.py": f"NAMES = {{'*', 'b{number}'}}\n" * 9000 for number in range(4)}
     make_wheel(index.folder, "lib", "1.0", files={"lib/__init__.py": "", **files})
     # The stand-in's interpreter is this machine's own, of the same release.
     here, outside = _build(tmp_path / "here", tmp_path / "store-1", monkeypatch, "--engine", "wheels")
