@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from layerkit.container.room import Room, Rooms
     from layerkit.target import Target
 
-_LIBRARIES = ("/lib64", "/usr/lib64", "/var/lang/lib")
+# Where the loader looks: on Lambda, and in images that somebody made of Debian or Ubuntu.
+_LIBRARIES = ("/lib64", "/usr/lib64", "/var/lang/lib", "/usr/lib/{machine}-linux-gnu")
 
 
 def held(rooms: Rooms, image: Image, target: Target) -> ImageFacts:
@@ -52,7 +53,8 @@ def held(rooms: Rooms, image: Image, target: Target) -> ImageFacts:
 def _asked(room: Room, target: Target) -> dict[str, Any]:
     """Run what looks, in the image's own interpreter."""
     script = files("layerkit.container").joinpath("inside", "holdings.py").read_text(encoding="utf-8")
-    plan = {"packages": _folders(target), "libraries": _LIBRARIES}
+    libraries = [folder.format(machine=target.machine) for folder in _LIBRARIES]
+    plan = {"packages": _folders(target), "libraries": libraries}
     said = room.output([target.interpreter, "-I", "-S", "-c", script, json.dumps(plan)])
     try:
         found: dict[str, Any] = json.loads(said)

@@ -44,7 +44,7 @@ def test_what_the_image_holds_is_read_and_counts(
     assert dict(found.packages) == json.loads(said)
     assert (found.python, found.glibc) == (made.python, "2.36")
     assert found.digest == engine.images.get(made.run).id
-    assert {"ld-linux-x86-64.so.2", "libpython3.12.so.1.0"} <= set(found.libraries)
+    assert {"ld-linux-x86-64.so.2", "libpython3.12.so.1.0", "libssl.so.3"} <= set(found.libraries)
     assert f"Python: {shipped.python} -> {made.python}" in printed.err
     assert target("py312").sdk != shipped.sdk
 
