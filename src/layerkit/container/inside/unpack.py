@@ -4,10 +4,11 @@
 
 The image's own interpreter runs this, Python 3.6 to 3.14, with the standard library alone. Each folder is
 emptied first; then its zips are unpacked one over the other, a later file in place of an earlier one, with
-the modes they carry: a file that nobody but its owner may read is unreadable here, as it is on Lambda.
+the modes and dates they carry: what nobody but its owner may read is unreadable here, as it is on Lambda.
 The zips passed the strict reader before they came here: no links, no path that leads out.
 """
 
+import calendar
 import json
 import os
 import shutil
@@ -42,6 +43,8 @@ def unpack(path: str, folder: str) -> None:
             with archive.open(info) as source, open(goal, "wb") as file:
                 shutil.copyfileobj(source, file, _CHUNK)
             os.chmod(goal, mode(info))
+            date = calendar.timegm((*info.date_time, 0, 0, 0))
+            os.utime(goal, (date, date))
 
 
 def make_folder(path: str, top: str) -> None:
