@@ -106,7 +106,7 @@ def test_a_later_layer_lies_over_an_earlier_one(tmp_path: Path) -> None:
     opt.mkdir()
     layout.lay_layers([low, high], opt)
     assert (opt / "python/a.py").read_text() == "high"
-    assert (opt / "python/a.py").stat().st_mtime == 315_532_800, "the zip's date, which bytecode is held against"
+    assert (opt / "python/a.py").stat().st_mtime == 315_532_800, "bytecode is held against the date"
     assert (opt / "python/b/c.py").read_text() == "now a folder"
     assert layout.key([low, high]) != layout.key([high, low])
 
