@@ -46,6 +46,12 @@ _OPTIONS = (
     click.option("--memory", type=click.IntRange(128, 10240), default=128, help="MiB, 128 by default."),
     click.option("--tmp", type=click.IntRange(512, 10240), default=512, help="MiB of /tmp, 512 by default."),
     click.option(
+        "--engine",
+        type=click.Choice(["process", "docker"]),
+        default="process",
+        help="docker: the runtime's own image, and the emulator in it.",
+    ),
+    click.option(
         "--isolation",
         type=click.Choice(["auto", "namespaces", "bubblewrap", "none"]),
         default="auto",
@@ -74,6 +80,7 @@ def invoke(*, zips: tuple[Path, ...], as_json: bool, watch: bool, **options: Any
     from layerkit.invoke.events import read_events
 
     signal.signal(signal.SIGTERM, _leave)
+    options["images"] = {}
     job = _job(zips, options)
     events = read_events(options["event"])
     if watch:
@@ -86,7 +93,7 @@ def invoke(*, zips: tuple[Path, ...], as_json: bool, watch: bool, **options: Any
 def _once(job: Job, events: Sequence[Given], options: dict[str, Any], *, as_json: bool) -> bool:
     """Run all events, print what came of them, and say whether any failed."""
     payloads = [event.payload for event in events]
-    outcomes, how = _here(job, payloads, options)
+    outcomes, how = (_inside if options["engine"] == "docker" else _here)(job, payloads, options)
     if as_json:
         printed = [made.as_json(event.name) for event, made in zip(events, outcomes, strict=True)]
         target, name = job.function.target.key, job.function.name
@@ -107,6 +114,20 @@ def _here(job: Job, payloads: list[bytes], options: dict[str, Any]) -> tuple[lis
     talk(options)(f"{job.function.target.key}: {room}")
     outcomes = run(job, payloads, room, Store.default(), _hear(options), offline=options["offline"])
     return outcomes, {"isolation": room.kind, "lacks": room.lacks or None}
+
+
+def _inside(job: Job, payloads: list[bytes], options: dict[str, Any]) -> tuple[list[Outcome], dict[str, Any]]:
+    """Run the events in the runtime's image."""
+    from layerkit.engines import Engines
+    from layerkit.invoke import emulator
+
+    say = talk(options)
+    with Engines(rule="docker", talk=say) as engines:
+        rooms = engines.need(job.function.target.key, "the runtime's own image was asked for")
+        outcomes = emulator.run(
+            job, payloads, rooms, options["images"], say, _hear(options), offline=options["offline"]
+        )
+    return outcomes, {"isolation": "docker", "lacks": None}
 
 
 def _watch(job: Job, events: Sequence[Given], options: dict[str, Any], *, as_json: bool) -> None:
@@ -153,6 +174,7 @@ def _job(zips: Sequence[Path], options: dict[str, Any]) -> Job:
         {**options, **more, "runtime": (runtime,) if runtime else (), "arch": (arch,) if arch else ()}
     )
     target = chosen(session)
+    options["images"] = dict(session.project.containers.images)
     name, layers, spec = of_project(session, target, options["function"], options["code"])
     apart = (session.project.output, session.project.lock_folder)
     return Job(function=_function(target, name, options), layers=layers, code=spec, apart=apart)
