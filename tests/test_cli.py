@@ -435,3 +435,16 @@ def test_whoever_stops_reading_is_no_error() -> None:
     command = f"'{sys.executable}' -c 'from layerkit.cli import main; main()' runtimes --json | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, check=False)
     assert done.stderr == b""
+
+
+def test_bills_are_written_beside_the_layers(shop: Path, capsys: Capture) -> None:
+    assert run(["sbom", str(shop)]) == 3
+    assert "nothing was built" in capsys.readouterr().err
+    assert run(["build", str(shop)]) == 0
+    capsys.readouterr()
+    assert run(["sbom", str(shop), "--json"]) == 0
+    document = _json(capsys)
+    Draft202012Validator(schema("sbom")).validate(document)
+    for one in document["bills"]:
+        with open(one["path"], encoding="utf-8") as file:  # noqa: PTH123 - a path as it was printed
+            assert json.load(file)["bomFormat"] == "CycloneDX"

@@ -43,6 +43,7 @@ COMMANDS = (
     "prune",
     "publish",
     "runtimes",
+    "sbom",
     "tree",
 )
 FILES = ("manifest", "published", "references")

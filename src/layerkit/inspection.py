@@ -63,6 +63,17 @@ def check_given(
     return [pair for target in targets for pair in check_stacks([stack], target, brought(target), inside)]
 
 
+def bills(session: Session, target: Target) -> list[Path]:
+    """Write a bill of materials for each layer of the target's last build; return where they are."""
+    from layerkit.sbom import write_bills
+
+    path, manifest = read_built(session.project, target)
+    lock = locks.current(session.project, target)
+    # A lock that has moved on says nothing of what was built.
+    built_from = lock if lock and lock.digest == manifest.lock.digest else None
+    return write_bills(manifest, built_from, path.parent)
+
+
 def tree_target(session: Session, target: Target, package: str | None) -> dict[str, Any]:
     """Return the tree of what needs what for one target, or upside down from `package`."""
     from layerkit.tree import tree_of, wheel_size

@@ -17,7 +17,7 @@ from layerkit.cli.caching import cache
 from layerkit.cli.console import show
 from layerkit.cli.facts import runtimes
 from layerkit.cli.invoking import invoke
-from layerkit.cli.looking import check, tree
+from layerkit.cli.looking import check, sbom, tree
 from layerkit.cli.matrix import matrix
 from layerkit.cli.published import diff, export, list_, prune
 from layerkit.cli.publishing import publish
@@ -93,6 +93,7 @@ for _command in (
     lock,
     plan,
     check,
+    sbom,
     tree,
     invoke,
     publish,

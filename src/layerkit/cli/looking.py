@@ -147,6 +147,22 @@ def _inside(
 
 @click.command()
 @project_options
+def sbom(*, as_json: bool, **options: Any) -> None:
+    """Write a bill of materials (CycloneDX) beside each layer of the last build."""
+    from layerkit.inspection import bills
+
+    session = opened(options)
+    with session.engines:
+        found = [(target.key, path) for target in session.targets for path in bills(session, target)]
+    if as_json:
+        print_json("sbom", {"bills": [{"target": key, "path": str(path)} for key, path in found]})
+        return
+    for _, path in found:
+        click.echo(path)
+
+
+@click.command()
+@project_options
 @click.option(
     "--reverse", metavar="PACKAGE", help="Show what needs PACKAGE, up to the project's own requirements."
 )
