@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,9 @@ def test_every_layer_is_published_with_all_that_is_known_of_it(shop: Shop, cloud
     assert web["CompatibleArchitectures"] == ["x86_64"]
     assert web["LicenseInfo"] == "MIT"
     digest = next(layer.zip.sha256 for layer in shop.manifest.layers if layer.name == "web")
-    assert web["Description"] == f"small 1.2 web sha256:{digest} flask==3.0 jinja2==3.0"
+    whole = hashlib.sha256(shop.manifest.text().encode()).hexdigest()[:16]
+    expected = f"small 1.2 web sha256:{digest} manifest:{whole} flask==3.0 jinja2==3.0"
+    assert web["Description"] == expected
     rows = said.json()["layers"]
     assert [row["arn"] for row in rows] == [
         f"arn:aws:lambda:eu-west-1:123456789012:layer:{name}:1" for name in (BASE, WEB)

@@ -36,10 +36,12 @@ def test_templates_that_mean_nothing(template: str) -> None:
 
 def test_a_description_leaves_packages_out_until_it_fits() -> None:
     packages = [f"package-{number}==1.{number}" for number in range(40)]
-    words = WORDS | {"sha256": "a" * 64, "unzipped": "5"}
+    words = WORDS | {"sha256": "a" * 64, "manifest": "b" * 16, "unzipped": "5"}
     text = description(None, words, packages)
     assert len(text) <= 256
-    assert text.startswith(f"zope.shop 1.0.dev3 web sha256:{'a' * 64} package-0==1.0 package-1==1.1")
+    digests = f"sha256:{'a' * 64} manifest:{'b' * 16}"
+    assert text.startswith(f"zope.shop 1.0.dev3 web {digests} package-0==1.0 package-1==1.1")
+    assert digest_in(text) == "a" * 64
     assert text.endswith(" ...")
     assert description(None, words, packages[:1]).endswith("package-0==1.0")
     assert description("{unzipped} {runtime}", words, packages) == "5 python3.12"

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 NAME = "{py}-{project}-{version}-{layer}"
 NAME_ARM64 = NAME + "-arm64"
-DESCRIPTION = "{project} {version} {layer} sha256:{sha256} {packages}"
+DESCRIPTION = "{project} {version} {layer} sha256:{sha256} manifest:{manifest} {packages}"
 NAME_WORDS = ("py", "runtime", "project", "version", "layer", "arch")
-DESCRIPTION_WORDS = (*NAME_WORDS, "sha256", "packages", "unzipped")
+DESCRIPTION_WORDS = (*NAME_WORDS, "sha256", "manifest", "packages", "unzipped")
 _CUT = " ..."
 _DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _ARN = re.compile(r"arn:(aws[a-z-]*):lambda:([a-z0-9-]+):(\d{12}):layer:([a-zA-Z0-9-_]{1,140})(?::(\d+))?")

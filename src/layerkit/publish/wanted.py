@@ -5,6 +5,7 @@ Zips of one content that get one name become one version, for all their runtimes
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from layerkit.layer.manifest import Layer, Manifest
 
 _AND = " AND "
+_SHOWN = 16  # digits of a digest that are enough to find what it is of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,8 @@ def _zip(path: Path, manifest: Manifest, layer: Layer, templates: Templates) -> 
         "layer": layer.name,
         "arch": target.arch,
     }
-    more = {"sha256": layer.zip.sha256, "unzipped": str(layer.zip.unzipped)}
+    whole = hashlib.sha256(manifest.text().encode()).hexdigest()
+    more = {"sha256": layer.zip.sha256, "manifest": whole[:_SHOWN], "unzipped": str(layer.zip.unzipped)}
     packages = [f"{package.name}=={package.version}" for package in layer.packages]
     return LayerZip(
         name=layer_name(templates.name, words),
