@@ -68,8 +68,13 @@ def prepare_wheels(
     by = means(session, target)
     prepared: dict[str, PreparedWheel] = {}
     missing: list[LockedPackage] = []
+    keys = {
+        package.name: preparing.key(package.wheel.sha256, target, package.name, by.settings)
+        for package in packages
+    }
+    session.store.bring(preparing.KIND, keys.values(), preparing.SUFFIX)
     for package in packages:
-        key = preparing.key(package.wheel.sha256, target, package.name, by.settings)
+        key = keys[package.name]
         found = preparing.load(session.store, key)
         if found is None:
             missing.append(package)

@@ -10,7 +10,7 @@ from layerkit import lock as locks
 from layerkit.engines import INSIDE, Engines, rule_of
 from layerkit.errors import BuildError, ResolutionError, UsageError
 from layerkit.project import load, validate, with_pins
-from layerkit.store import Store
+from layerkit.shared import open_store
 from layerkit.target import maintained_runtimes, parse_arch, parse_runtime
 from layerkit.target import target as make_target
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from layerkit.lock.places import Inside
     from layerkit.lock.sources import Sources
     from layerkit.project import Overrides, Project
+    from layerkit.store import Store
     from layerkit.target import Target
 
 
@@ -73,7 +74,7 @@ def open_session(
     return Session(
         project=project,
         targets=targets,
-        store=Store.default(),
+        store=open_store(project.store, talk),
         offline=offline,
         engines=Engines(rule=rule_of(engine, project.engine), talk=talk),
         talk=talk,

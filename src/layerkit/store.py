@@ -28,7 +28,7 @@ from layerkit import atomic
 from layerkit.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # https://bford.info/cachedir/ gives the signature; backup programs leave such folders out.
 _TAG = "CACHEDIR.TAG"
@@ -102,6 +102,9 @@ class Store:
             with contextlib.suppress(OSError):  # a store that is only read stays as it is
                 os.utime(path)
         return path
+
+    def bring(self, kind: str, digests: Iterable[str], suffix: str = "") -> None:
+        """Get ready for entries that are about to be looked for; a store with one level has nothing to do."""
 
     @contextlib.contextmanager
     def publish(self, kind: str, digest: str, suffix: str = "") -> Iterator[Path]:

@@ -35,6 +35,8 @@ def main() -> None:
     by piece: that would be a tenth of a warm build.
     """
     code = run(sys.argv[1:])
+    if shared := sys.modules.get("layerkit.shared"):
+        shared.settle(abandon=code != 0)
     try:
         sys.stdout.flush()
         sys.stderr.flush()

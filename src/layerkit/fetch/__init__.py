@@ -53,6 +53,7 @@ def fetch(
     StorageError when the store cannot take it. After any of these, and after Ctrl-C, all downloads
     have ended and no half of a wheel is left behind.
     """
+    store.bring("wheels", [ref.sha256 for ref in refs if shelf(ref) == ("wheels", ".whl")], ".whl")
     missing = {ref.sha256: ref for ref in refs if not _present(ref, store)}
     if not missing:
         return

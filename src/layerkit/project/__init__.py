@@ -107,6 +107,7 @@ class Project:
     engine: EngineRule | None = None
     import_may_fail: frozenset[str] = frozenset()
     check: CheckRules = field(default_factory=CheckRules)
+    store: str | None = None
     constraints: tuple[Requirement, ...] = ()
     overrides: tuple[Requirement, ...] = ()
     pins: tuple[Pin, ...] = ()
@@ -230,6 +231,7 @@ def _configured(project: Project, config: Config, overrides: Overrides) -> Proje
         publish=config.publish,
         import_may_fail=config.import_may_fail,
         check=config.check,
+        store=config.store,
     )
 
 

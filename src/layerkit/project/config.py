@@ -51,7 +51,7 @@ _KEYS = (
     "import-may-fail",
     "check",
     *_CONTAINERS,
-    "over-limit",
+    "over-limit", "store",
 )  # fmt: skip
 _ROOTS = ("requirements", "extras", "groups", "dependencies", "project")
 _SLIM = ("rows", "keep")
@@ -130,6 +130,7 @@ class Config:
     publish: PublishTable = field(default_factory=PublishTable)
     import_may_fail: frozenset[str] = frozenset()
     check: CheckRules = field(default_factory=CheckRules)
+    store: str | None = None
 
 
 def read(tables: Mapping[str, Any], shown: str, root: Path, faults: Faults) -> Config:
@@ -161,6 +162,7 @@ def read(tables: Mapping[str, Any], shown: str, root: Path, faults: Faults) -> C
         publish=publishing.read(keys.values.get("publish", {}), keys.at("publish"), faults),
         import_may_fail=frozenset(_modules(keys, "import-may-fail")),
         check=_check(keys),
+        store=keys.string("store"),
     )
 
 
