@@ -199,6 +199,7 @@ def test_pylock(tmp_path: Path) -> None:
         version = "2.1.0"
         marker = "python_version >= '3.11' and 'dev' in dependency_groups"
         wheels = [{{name = "n.whl", url = "https://h/n.whl", hashes = {{sha256 = "{digest}"}}}}]
+        attestation-identities = [{{kind = "GitHub", repository = "numpy/numpy"}}]
         [[packages]]
         name = "folder"
         directory = {{path = "lib"}}
@@ -206,6 +207,7 @@ def test_pylock(tmp_path: Path) -> None:
     )
     [pin] = pins["numpy"]
     assert pin.hashes == {A}
+    assert json.loads(pin.attestations) == [{"kind": "GitHub", "repository": "numpy/numpy"}]
     assert chosen([pin], "python3.12") == "2.1.0"
     assert chosen([pin], "python3.10") is None
     assert "folder" not in pins

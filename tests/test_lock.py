@@ -36,6 +36,7 @@ LEAF = LockedPackage(
     wheel=WheelRef(
         filename="leaf-2.0-py3-none-any.whl", sha256="cd" * 32, size=5, url="https://files.example/leaf"
     ),
+    attestations='[{"kind": "GitHub", "repository": "some/leaf", "workflow": "release.yml"}]',
 )
 
 

@@ -7,8 +7,9 @@ import pytest
 from factory import make_wheel
 from layerkit.errors import ResolutionError
 from layerkit.lock import LockedPackage, WheelRef
-from layerkit.lock.pick import pick, sized
+from layerkit.lock.pick import attested, pick, sized
 from layerkit.lock.uv import Candidate
+from layerkit.project.requirement import Pin
 from layerkit.target import target
 
 if TYPE_CHECKING:
@@ -66,3 +67,13 @@ def test_the_hash_of_an_index_is_taken_as_it_is() -> None:
     ref = WheelRef(filename="demo-1.0-py3-none-any.whl", sha256="12" * 32, url="https://files.example/demo")
     package = LockedPackage(name="demo", version="1.0", wheel=ref)
     assert sized(package) == package
+
+
+def test_who_attested_to_a_file_is_carried_for_that_very_file() -> None:
+    ref = WheelRef(filename="a-1-py3-none-any.whl", sha256="a" * 64)
+    packages = [LockedPackage(name=name, version="1", wheel=ref) for name in ("same", "other", "unpinned")]
+    pins = {
+        name: Pin(name=name, version="1", hashes=frozenset({f"sha256:{digest * 64}"}), attestations="[1]")
+        for name, digest in (("same", "a"), ("other", "b"))
+    }
+    assert [one.attestations for one in attested(packages, pins)] == ["[1]", "", ""]

@@ -72,6 +72,14 @@ def test_licences_are_expressions_or_names(built: small.Small, licence: str | No
     assert (licence or "null") in said
 
 
+def test_attestations_of_the_lock_are_carried(built: small.Small) -> None:
+    said = '[{"kind": "GitHub"}]'
+    lock = replace(built.lock, packages=tuple(replace(one, attestations=said) for one in built.lock.packages))
+    document = read(bill(built.manifest, layer_with(built, "flask"), lock, {}))
+    for one in document["components"]:
+        assert {"name": "layerkit:attestation-identities", "value": said} in one["properties"]
+
+
 def test_without_a_lock_there_are_no_needs_and_no_addresses(built: small.Small) -> None:
     document = read(bill(built.manifest, layer_with(built, "flask"), None, {}))
     assert all("purl" not in one for one in document["components"])

@@ -111,6 +111,9 @@ def _component(package: Package, locked: LockedPackage | None, own: list[tuple[s
     from cyclonedx.model.component import Component
     from packageurl import PackageURL
 
+    said = {"wheel": package.wheel.file, "why": " -> ".join(package.why)}
+    if locked and locked.attestations:
+        said["attestation-identities"] = locked.attestations
     licence = [LicenseFactory().make_from_string(package.licence)] if package.licence else []
     return Component(
         name=package.name,
@@ -124,7 +127,7 @@ def _component(package: Package, locked: LockedPackage | None, own: list[tuple[s
             ExternalReference(type=ExternalReferenceType.BOM, url=XsUri(path), hashes=[_sha256(digest)])
             for path, digest in own
         ],
-        properties=_properties({"wheel": package.wheel.file, "why": " -> ".join(package.why)}),
+        properties=_properties(said),
     )
 
 

@@ -81,7 +81,8 @@ class LockedPackage:
     """One package of a lock: its wheel, and what it requires on the target.
 
     `requires` holds the base dependencies and those of the extras that somebody asked for. A package
-    with a `source` was built from it: its wheel is in the store, or has to be built again.
+    with a `source` was built from it: its wheel is in the store, or has to be built again. `attestations`
+    are who attested to the wheel, as JSON, where the project's own lock says so.
     """
 
     name: str
@@ -89,6 +90,7 @@ class LockedPackage:
     wheel: WheelRef
     source: Source | None = None
     requires: tuple[Dependency, ...] = ()
+    attestations: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +230,8 @@ def _package_table(package: LockedPackage, folder: Path) -> dict[str, Any]:
     names = sorted({need.name for need in package.requires} - {package.name})
     if names:
         table["dependencies"] = [{"name": name} for name in names]
+    if package.attestations:
+        table["attestation-identities"] = json.loads(package.attestations)
     ours: dict[str, Any] = {}
     if package.source is None:
         table["wheels"] = [_file_table(package.wheel, folder)]
@@ -305,6 +309,9 @@ def _read_package(table: Mapping[str, Any], folder: Path) -> LockedPackage:
         wheel=_read_file(table["wheels"][0] if built is None else built, folder),
         source=None if built is None else _read_source(built, _read_file(table["sdist"], folder)),
         requires=tuple(map(_read_requirement, ours.get("requires", ()))),
+        attestations=json.dumps(said, sort_keys=True)
+        if (said := table.get("attestation-identities"))
+        else "",
     )
 
 

@@ -60,6 +60,18 @@ def sized(package: LockedPackage) -> LockedPackage:
     return replace(package, wheel=wheel)
 
 
+def attested(packages: Iterable[LockedPackage], pins: Mapping[str, Pin]) -> tuple[LockedPackage, ...]:
+    """Return the packages with who attested to them, where a pin says so of the very file."""
+    return tuple(
+        replace(package, attestations=pins[package.name].attestations)
+        if package.source is None
+        and package.name in pins
+        and f"sha256:{package.wheel.sha256}" in pins[package.name].hashes
+        else package
+        for package in packages
+    )
+
+
 def verify_hashes(
     packages: Iterable[LockedPackage],
     roots: Iterable[Requirement],

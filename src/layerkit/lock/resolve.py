@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from layerkit import lock as locks
 from layerkit.lock import inputs_digest, lock_path, write
 from layerkit.lock.decoder import decoder
-from layerkit.lock.pick import pick, sized, verify_hashes
+from layerkit.lock.pick import attested, pick, sized, verify_hashes
 from layerkit.lock.reasons import forced_by, older
 from layerkit.lock.sdk import choose_versions
 from layerkit.lock.uv import Question, UnsatisfiableError
@@ -58,6 +58,7 @@ def resolve(
         raise explain(error, uv, project) from error
     packages = tuple(sized(pick(candidate, on)) for candidate in resolution.candidates)
     verify_hashes(packages, roots, pins, project.pins_source)
+    packages = attested(packages, pins)
     fetch([package.wheel for package in packages])
     packages = _with_requirements(packages, roots, on, store)
     bounds = (*roots, *(one for one in project.constraints if _applies(one.marker, on)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from layerkit.errors import ConfigError
@@ -65,7 +66,18 @@ def _pylock(lock: dict[str, Any], where: str) -> Iterator[Pin]:
             version=package["version"],
             marker=environment_only(package.get("marker")),
             hashes=frozenset(f"sha256:{digest}" for digest in digests if digest),
+            attestations=_attestations(package.get("attestation-identities"), where),
         )
+
+
+def _attestations(identities: Any, where: str) -> str:
+    """Return who attested to a package's files, as JSON; "" where nobody did."""
+    if not identities:
+        return ""
+    try:
+        return json.dumps(identities, sort_keys=True)
+    except TypeError as error:
+        raise ConfigError("its attestation-identities hold what is no text", where=where) from error
 
 
 def _pipenv(lock: dict[str, Any], where: str) -> Iterator[Pin]:

@@ -74,13 +74,14 @@ class Pin:
     The marker speaks of the environment alone, of no extra or group. Where a lock holds several
     versions of a package, the newest stands first among the pins, and the first one whose marker
     holds is meant. `hashes` are all the lock allows, as `sha256:...`, source archives included;
-    empty where the lock has none.
+    empty where the lock has none. `attestations` are who attested to the files (PEP 751), as JSON.
     """
 
     name: str
     version: str
     marker: str | None = None
     hashes: frozenset[str] = frozenset()
+    attestations: str = ""
 
 
 def canonical(name: str) -> str:
