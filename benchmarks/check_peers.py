@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +26,10 @@ from sets import pins_file, wheelhouse
 from table import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 # The target of the benchmark, and two that the same zip is wrong for.
 TARGETS = ((RUNTIME, "x86_64"), ("python3.11", "x86_64"), (RUNTIME, "arm64"))
-LONGEST = 160
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "check-peers.md"
 HEAD = f"""# What `layerkit check` finds in the zips of other tools
@@ -107,28 +107,33 @@ def checked(path: Path, runtime: str, arch: str) -> list[dict[str, Any]]:
 
 
 def rows(name: str, cache: Path) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of a set: for each zip and target its findings."""
+    """Yield the rows of a set: each zip, and the codes of what is found for each target."""
     for tool, row, path in zips(name, cache):
-        for runtime, arch in TARGETS:
-            found = checked(path, runtime, arch)
-            for each in found:
-                text = each["text"] if len(each["text"]) <= LONGEST else f"{each['text'][:LONGEST]}..."
-                yield name, tool, row, f"{runtime} {arch}", each["code"], text.replace("|", "/")
-            if not found:
-                yield name, tool, row, f"{runtime} {arch}", "nothing", ""
+        yield name, tool, row, *(told(checked(path, *target)) for target in TARGETS)
+
+
+def told(found: Sequence[dict[str, Any]]) -> str:
+    """Return the codes of findings, with how many there are of each."""
+    counts = Counter(str(each["code"]) for each in found)
+    return (
+        ", ".join(f"{code} ({count})" if count > 1 else code for code, count in counts.items()) or "nothing"
+    )
+
+
+def page(found: Sequence[tuple[str, ...]]) -> str:
+    """Return the table: rows of (set, tool, how, codes for each target)."""
+    return aligned(("set", "tool", "how", *map(" ".join, TARGETS)), found)
 
 
 def main() -> int:
     """Build, check, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "sets", nargs="*", default=["web", "sdk", "data"], help="sets of the benchmark: web sdk data"
-    )
+    parser.add_argument("sets", nargs="*", default=["web", "sdk"], help="sets of the benchmark: web sdk data")
     options = parser.parse_args()
     cache = Path(os.environ.get("LAYERKIT_BENCH_DIR") or HERE / ".cache").resolve()
     cache.mkdir(parents=True, exist_ok=True)
     found = [row for name in options.sets for row in rows(name, cache)]
-    table = aligned(("set", "tool", "how", "checked for", "code", "what"), found)
+    table = page(found)
     print(table)
     PAGE.write_text(f"{HEAD}{table}\n", encoding="utf-8")
     return 0

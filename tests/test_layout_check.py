@@ -119,11 +119,19 @@ def test_bytecode_by_date_in_a_zip_whose_dates_were_set_back(tmp_path: Path) -> 
     assert "1 with other dates than their sources" in one.text
 
 
+def test_odd_seconds_are_lost_unless_the_exact_date_stands_beside_them(tmp_path: Path) -> None:
+    folder = compiled(tmp_path, STAMPED)
+    (one,) = found(packed(folder, None), HERE.short)
+    assert "1 with other dates than their sources" in one.text
+    subprocess.run(["zip", "-q", "-r", "exact.zip", "python"], cwd=folder, check=True)
+    assert found(folder / "exact.zip", HERE.short) == []
+
+
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/New_York"])
 def test_bytecode_by_date_may_hold_where_dates_were_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str
 ) -> None:
-    folder = compiled(tmp_path, STAMPED)
+    folder = compiled(tmp_path, STAMPED, date=1_700_000_000)
     monkeypatch.setenv("TZ", zone)
     script = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1], 'w');"
     script += "[z.write(n) for n in sys.argv[2:]]; z.close()"

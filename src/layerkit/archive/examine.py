@@ -18,6 +18,7 @@ from layerkit.archive.layout import (
     DESCRIPTOR,
     DESCRIPTOR_MAGIC,
     ENCRYPTED,
+    EXTRA_TIMESTAMP,
     EXTRA_ZIP64,
     KNOWN_FLAGS,
     LEVEL,
@@ -69,6 +70,7 @@ class _Entry:
     mode: int
     unix: bool = True
     stamp: int = 0
+    dated: bool = False
     data: int = 0
     end: int = 0
 
@@ -119,6 +121,7 @@ def _member(entry: _Entry) -> Member:
         executable=entry.mode & 0o111 != 0,
         mode=entry.mode & 0o777 if entry.unix else _UNSAID,
         stamp=entry.stamp,
+        dated=entry.dated,
     )
 
 
@@ -166,12 +169,13 @@ class _Walk:
         _, made, needed, flags, method, time, date, crc, packed, size, *rest = values
         _, _, _, disk, _, attributes, offset = rest
         name = self.name(raw_name, flags)
-        shared = head[SHARED_IN_CENTRAL]
+        shared, dated = head[SHARED_IN_CENTRAL], False
         if extra or MAX32 in (size, packed, offset):
             shared = b""  # a second look at the local header, which has extra fields of its own
             try:
-                zip64 = fields(extra, raw_name).get(EXTRA_ZIP64)
-                size, packed, offset = widen((size, packed, offset), zip64)
+                found = fields(extra, raw_name)
+                dated = EXTRA_TIMESTAMP in found
+                size, packed, offset = widen((size, packed, offset), found.get(EXTRA_ZIP64))
             except ExtraError as bad:
                 self.complain(bad.case, bad.text, name)
         if needed & 0xFF > _MAX_VERSION:  # the high byte is reserved
@@ -191,6 +195,7 @@ class _Walk:
             mode=attributes >> 16,
             unix=made >> 8 == _UNIX,
             stamp=date << 16 | time,
+            dated=dated,
         )
         self.kind(entry)
         return entry

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Member:
     """One file in an archive; sizes in bytes, `offset` that of its first data byte.
 
-    `mode` are the permissions it is unpacked with, `stamp` its date and time as MS-DOS packed them.
+    `mode` are the permissions it is unpacked with, `stamp` its date and time as MS-DOS packed them,
+    `dated` says that there is a date to the second beside these.
     """
 
     name: str
@@ -21,3 +22,4 @@ class Member:
     executable: bool
     mode: int = 0o644
     stamp: int = 0
+    dated: bool = False

@@ -145,7 +145,7 @@ def _dated(header: bytes, source: Member, target: Target) -> str | None:
     date, size = (int.from_bytes(header[at : at + 4], "little") for at in (8, 12))
     if size != source.size & 0xFFFFFFFF:
         return "of sources of another size"
-    return None if _may_be(date, source.stamp) else "with other dates than their sources"
+    return None if _may_be(date, source) else "with other dates than their sources"
 
 
 def _of(header: bytes, target: Target) -> bool:
@@ -154,14 +154,17 @@ def _of(header: bytes, target: Target) -> bool:
     return known is None or header[:4] == known.to_bytes(2, "little") + b"\r\n"
 
 
-def _may_be(date: int, stamp: int) -> bool:
-    """Tell whether a source with this date in a zip may get `date` when it is unpacked, in any time zone."""
-    day, time = stamp >> 16, stamp & 0xFFFF
+def _may_be(date: int, source: Member) -> bool:
+    """Tell whether a source may get `date` when it is unpacked, in any time zone.
+
+    A zip has even seconds, unless the exact date stands beside them, which not all who unpack heed.
+    """
+    day, time = source.stamp >> 16, source.stamp & 0xFFFF
     try:
         parts = (1980 + (day >> 9), day >> 5 & 15, day & 31, time >> 11, time >> 5 & 63, time % 32 * 2)
         written = int(datetime(*parts, tzinfo=timezone.utc).timestamp())
     except ValueError:
         return False
     off = (date - written) % _QUARTER
-    near = min(off, _QUARTER - off) <= _STEP
+    near = min(off, _QUARTER - off) <= (_STEP if source.dated else 0)
     return near and abs(date - written) <= 15 * 3600
