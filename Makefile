@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help layers test lint format bench bench-plan bench-coldstart slim-proof add-module-proof torture check-peers fuzz lock lock-tools venv venv-dev clean
+.PHONY: help layers test lint format bench e2e bench-plan bench-coldstart slim-proof add-module-proof torture check-peers fuzz lock lock-tools venv venv-dev clean
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that .venv is made with; empty: the first of python3, python3.14 ... python3.10 that is good enough.
@@ -42,6 +42,9 @@ format: venv-dev ## lay out the Python files as ruff does, and mend what it can
 
 bench: venv-dev ## measure layerkit beside other tools, into benchmarks/RESULTS.md
 	@.venv/bin/python benchmarks/bench.py $(BENCH)
+
+e2e: venv-dev ## build, publish and run the functions of lambda/ with real requests (E2E="py312 --runs 5")
+	@PYTHONPATH=tests:lambda/model_api .venv/bin/python benchmarks/end_to_end.py $(E2E)
 
 bench-plan: venv-dev ## measure how long the planner takes to divide packages into layers
 	@.venv/bin/python benchmarks/planning.py

@@ -37,7 +37,8 @@ def event(kind: str, method: str, address: str, headers: dict[str, str], body: b
     if kind == "rest":
         context = {"stage": "local", "path": parts.path, "httpMethod": method}
         where = {"resource": "/{proxy+}", "path": parts.path, "httpMethod": method, "requestContext": context}
-        return {**common, **where, "queryStringParameters": queries or None}
+        many = {"multiValueHeaders": {name: [value] for name, value in headers.items()}}
+        return {**common, **many, **where, "queryStringParameters": queries or None}
     described: dict[str, Any] = {
         "http": {"method": method, "path": parts.path},
         "domainName": _DOMAINS[kind],

@@ -41,3 +41,8 @@ def features_bucket() -> str | None:
 def results_queue() -> str | None:
     """Return the address of the queue that predictions for records go to; None where there is none."""
     return os.environ.get("RESULTS_QUEUE_URL")
+
+
+def endpoint(service: str) -> str | None:
+    """Return where the environment leads a service of AWS; the SDK of older runtimes does not look there."""
+    return os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL")

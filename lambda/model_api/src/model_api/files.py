@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from unittest.mock import patch
 
-from model_api.config import features_bucket, model_file
+from model_api.config import endpoint, features_bucket, model_file
 from model_api.errors import DeserializationError, NotFoundError
 
 _CHUNK = 1 << 20
@@ -33,7 +33,7 @@ def s3() -> Any:
     """Return the client of S3; an environment has one."""
     import boto3
 
-    return boto3.client("s3")
+    return boto3.client("s3", endpoint_url=endpoint("s3"))
 
 
 def load_model(qualified_name: str, packaged: Path) -> Any:

@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 
 from model_api import predictions
-from model_api.config import results_queue
+from model_api.config import endpoint, results_queue
 from model_api.errors import DeserializationError, SchemaError
 
 SOURCES = {"aws:sqs": EventType.SQS, "aws:kinesis": EventType.KinesisDataStreams}
@@ -77,4 +77,4 @@ def _send(identifier: str, result: dict[str, Any]) -> None:
 def _sqs() -> Any:
     import boto3
 
-    return boto3.client("sqs")
+    return boto3.client("sqs", endpoint_url=endpoint("sqs"))

@@ -245,7 +245,10 @@ def _readable(event: dict[str, Any]) -> dict[str, Any]:
         key: value for key, value in (event.get("headers") or {}).items() if key.lower() != "content-type"
     }
     headers["content-type"] = _JSON
-    return {**event, "body": text, "isBase64Encoded": False, "headers": headers}
+    read = {**event, "body": text, "isBase64Encoded": False, "headers": headers}
+    if "httpMethod" in event:  # a REST API says each header twice, and the second form is the one that counts
+        read["multiValueHeaders"] = {key: [value] for key, value in headers.items()}
+    return read
 
 
 def _method(event: dict[str, Any]) -> str:
