@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -151,3 +152,22 @@ def test_what_only_begins_like_a_library(tmp_path: Path) -> None:
 def test_large_library_goes_through_a_file(tmp_path: Path) -> None:
     files = {"python/a.so": loadable(needed=["libexpat.so.1"]) + bytes(9 << 20)}
     assert codes(found(tmp_path, files)) == ["library-missing"]
+
+
+def test_symbolic_links_are_followed_to_libraries_and_said(tmp_path: Path) -> None:
+    made = tmp_path / "one.zip"
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(info("python/a.so", 0o100644), loadable(needed=["libx.so.1", "liby.so"]))
+        archive.writestr(info("lib/libx.so.1", 0o120777), "libx.so.1.0")
+        archive.writestr(info("lib/libx.so.1.0", 0o120777), "real/../real/libx.so.1.0.5")
+        archive.writestr(info("lib/real/libx.so.1.0.5", 0o100644), loadable())
+        archive.writestr(info("lib/liby.so", 0o120777), "liby.so")
+    every = [*check_zips([made], target("py312"), []).findings]
+    assert codes(every) == ["symbolic-link", "library-unknown"]
+    assert "liby.so" in every[1].text
+
+
+def info(name: str, mode: int) -> zipfile.ZipInfo:
+    made = zipfile.ZipInfo(name)
+    made.external_attr = mode << 16
+    return made

@@ -83,10 +83,11 @@ class Examined(NamedTuple):
     notes: tuple[str, ...]
 
 
-def examine(fd: Handle, size: int, archive: str) -> Examined:
+def examine(fd: Handle, size: int, archive: str, *, links: bool = False) -> Examined:
     """Return the members, folders and notes of the archive of `size` bytes behind `fd`.
 
-    Raises ArchiveError, under the name `archive`, with every problem that can be told apart.
+    Raises ArchiveError, under the name `archive`, with every problem that can be told apart; symbolic
+    links are none where `links` are let in.
     """
     try:
         ending = read_ending(fd, size)
@@ -95,7 +96,7 @@ def examine(fd: Handle, size: int, archive: str) -> Examined:
     if ending.entries > MAX_ENTRIES:
         text = f"has {ending.entries} entries, more than the {MAX_ENTRIES} that are read"
         raise ArchiveError(archive, [Problem(case="too-many-entries", text=text)])
-    walk = _Walk(fd, ending)
+    walk = _Walk(fd, ending, links=links)
     entries = sorted(walk.entries(), key=attrgetter("offset"))
     for entry in entries:
         walk.local(entry)
@@ -122,14 +123,16 @@ def _member(entry: _Entry) -> Member:
         mode=entry.mode & 0o777 if entry.unix else _UNSAID,
         stamp=entry.stamp,
         dated=entry.dated,
+        link=stat.S_IFMT(entry.mode) == stat.S_IFLNK,
     )
 
 
 class _Walk:
     """One walk over one archive, which gathers its problems and the names that could be read."""
 
-    def __init__(self, fd: Handle, ending: Ending) -> None:
+    def __init__(self, fd: Handle, ending: Ending, *, links: bool) -> None:
         self.fd = fd
+        self.links = links
         self.ending = ending
         self.names: list[str] = []
         self.problems: list[Problem] = []
@@ -236,7 +239,9 @@ class _Walk:
         """Check that the record is a file, or a folder without content, of a possible size."""
         folder = entry.name.endswith("/")
         kind = stat.S_IFMT(entry.mode)
-        if kind == stat.S_IFLNK:
+        if kind == stat.S_IFLNK and self.links and not folder:
+            pass
+        elif kind == stat.S_IFLNK:
             self.complain("symlink", "is a symbolic link", entry.name)
         elif kind not in (0, stat.S_IFREG) and not (folder and kind == stat.S_IFDIR):
             self.complain("special-file", f"is no regular file (mode {entry.mode:o})", entry.name)

@@ -41,16 +41,17 @@ class Archive:
     folders: tuple[Member, ...] = ()
 
     @classmethod
-    def open(cls, path: Path, *, name: str | None = None) -> Archive:
+    def open(cls, path: Path, *, name: str | None = None, links: bool = False) -> Archive:
         """Open and check the archive at `path`; `name` is what errors call it (default: its file name).
 
-        Raises ArchiveError (a WheelError) with all problems, StorageError where it cannot be read.
+        With `links` symbolic links are members, for who unpacks nothing. Raises ArchiveError (a WheelError)
+        with all problems, StorageError where it cannot be read.
         """
         name = path.name if name is None else name
         fd = -1
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            found = examine(fd, os.fstat(fd).st_size, name)
+            found = examine(fd, os.fstat(fd).st_size, name, links=links)
         except BaseException as error:
             if fd >= 0:
                 os.close(fd)

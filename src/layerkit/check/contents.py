@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 from layerkit import elf
 from layerkit.archive import ArchiveError
 from layerkit.check.findings import Finding, finding
+from layerkit.check.words import some
 
 if TYPE_CHECKING:
     from layerkit.archive import Archive, Member
@@ -29,13 +30,15 @@ _TEXT = re.compile(r"(.*/)?[^/]+\.(pth|egg-link)|(.*/)?[^/]+\.dist-info/(WHEEL|d
 class Contents:
     """What lies in one zip, by member name: ELF files, beginnings of bytecode, small texts that matter.
 
-    `extending` are the `__init__` files of packages that are spread over several folders.
+    `extending` are the `__init__` files of packages that are spread over several folders, `links`
+    the paths that symbolic links stand for.
     """
 
     elves: dict[str, elf.Elf] = field(default_factory=dict)
     bytecode: dict[str, bytes] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
     extending: set[str] = field(default_factory=set)
+    links: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -48,12 +51,19 @@ def contents(archive: Archive) -> Contents:
         except ArchiveError as error:  # noqa: PERF203 - one damaged member hides no other
             text = str(error).removeprefix(f"{archive.name}: ")
             found.findings.append(finding("archive", archive.name, text, "build or download the zip again"))
+    if found.links:
+        text = f"{len(found.links)} symbolic links, which nothing here unpacks: {some([*found.links])}"
+        fix = "put the files themselves in their place, to have their modules imported by a check"
+        found.findings.append(finding("symbolic-link", archive.name, text, fix))
     return found
 
 
 def _member(archive: Archive, member: Member, found: Contents) -> None:
     chunks = archive.chunks(member)
     first = next(chunks, b"")
+    if member.link:
+        found.links[member.name] = first.decode("utf-8", "replace")
+        return
     if first.startswith(elf.MAGIC):
         with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
             file.write(first)

@@ -64,6 +64,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     ),
     "image-foreign": ("error", "The image has another Python than the runtime."),
     "image-differs": ("warning", "The image has another glibc than the runtime."),
+    "symbolic-link": (
+        "warning",
+        "A zip has symbolic links, which Lambda unpacks as such; nothing in it is imported by the check.",
+    ),
     "elf-unreadable": ("warning", "A file begins like a shared library, and cannot be read as one."),
     "foreign-machine": ("error", "A shared library or extension module was made for another machine."),
     "foreign-binary": (

@@ -160,8 +160,8 @@ def _installed(path: Path, target: Target, *, code: bool) -> list[Installed]:
 
 
 def refused(one: Report) -> bool:
-    """Say whether a zip of the stack was refused, so that nobody may unpack it."""
-    return any(each.code == "archive" for each in one.findings)
+    """Say whether a zip of the stack is one that nobody here unpacks: refused, or with links."""
+    return any(each.code in ("archive", "symbolic-link") for each in one.findings)
 
 
 def _looked(

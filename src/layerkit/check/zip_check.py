@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -66,7 +67,7 @@ def read_zip(path: Path, target: Target, *, code: bool, name: str | None = None)
     """
     name = name or path.name
     try:
-        with Archive.open(path, name=name) as archive:
+        with Archive.open(path, name=name, links=True) as archive:
             found = packages(archive, target, code=code)
             inside = contents(archive)
             size = path.stat().st_size
@@ -152,11 +153,23 @@ def stack_files(layers: Sequence[ReadZip], code: Sequence[ReadZip]) -> dict[str,
 
 def _binaries(files: Mapping[str, File], inside: Mapping[str, Contents]) -> dict[str, Binary]:
     """Return the ELF files of a stack by their paths on Lambda."""
-    return {
+    found = {
         path: Binary(zip=file.zip, elf=elf)
         for path, file in files.items()
         if (elf := inside[file.zip].elves.get(file.member.name))
     }
+    links = {
+        path: posixpath.normpath(f"{posixpath.dirname(path)}/{link}")
+        for path, file in files.items()
+        if (link := inside[file.zip].links.get(file.member.name))
+    }
+    for path, goal in links.items():
+        # A chain of links is as long as there are links at most.
+        for _ in links:
+            goal = links.get(goal, goal)  # noqa: PLW2901 - one step along the chain
+        if goal in found:
+            found[path] = found[goal]
+    return found
 
 
 def _limits(layers: Sequence[ReadZip], code: Sequence[ReadZip]) -> Iterator[Finding]:
