@@ -96,3 +96,14 @@ def test_nothing_is_imported_where_nothing_keeps_it_in(
     layer = zipped(tmp_path / "a.zip", {"python/fine.py": ""})
     with pytest.raises(UsageError, match="nothing here keeps foreign code in: no unshare"):
         imported(StackFiles(name="s", layers=[layer]), [])
+
+
+def test_another_architecture_is_for_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object, **__: object) -> Path:
+        raise UsageError("this machine runs nothing for it", fix="--engine docker")
+
+    monkeypatch.setattr(importing, "interpreter", none)
+    layer = zipped(tmp_path / "a.zip", {"python/fine.py": ""})
+    with pytest.raises(UsageError, match="runs nothing for it") as error:
+        imported(StackFiles(name="s", layers=[layer]), [])
+    assert "--in-image" in str(error.value)

@@ -337,6 +337,7 @@ def _check_inside(session: Session, plan: Planned, report: Report, name: str) ->
     from layerkit.check import brought
     from layerkit.check.inside import check_stacks, inside_of, stack_files
     from layerkit.container.stage import Limits
+    from layerkit.project.specs import CheckRules
 
     target = plan.lock.target
     inside = inside_of(
@@ -346,6 +347,9 @@ def _check_inside(session: Session, plan: Planned, report: Report, name: str) ->
         manifest = _write(session, plan, report, Path(folder, name))
         stacks = stack_files(manifest, Path(folder))
         found = check_stacks(stacks, target, brought(target, plan.lock), inside, INSIDE)
+    # What `check` shall pass over hinders no build either.
+    rules = CheckRules(ignore=session.project.check.ignore)
+    found = [(stack, one.under(rules)) for stack, one in found]
     for stack, one in found:
         for each in one.warnings:
             session.talk(f"{target.key}: stack {stack}: {each}")

@@ -64,7 +64,10 @@ def import_here(
         fix = "--in-image, or a machine with unshare or bwrap"
         raise UsageError(f"nothing here keeps foreign code in: {room.lacks.split(', so ')[0]}", fix=fix)
     store = Store.default()
-    python = interpreter(target, store, offline=how.offline)
+    try:
+        python = interpreter(target, store, offline=how.offline)
+    except UsageError as error:
+        raise UsageError(error.what, fix="install it, or ask the runtime's image: --in-image") from error
     runtime, packages = install(target, python, store, offline=how.offline)
     found = []
     for stack, before in pairs:
