@@ -26,7 +26,7 @@ layers: venv ## build the layers of the functions in lambda/ (RUNTIMES="py312 py
 	@[ -n "$${PROJECT:-}" ] || $(PLAIN) ./layer_builds.sh --project lambda/add_module
 
 test: venv-dev ## run the tests (PYTEST="-k word" for some of them, PYTEST=-n0 in one process)
-	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST)
+	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(PYTEST)
 
 lint: venv-dev ## look for faults: ruff, mypy, import-linter, shellcheck
 	@.venv/bin/python -m ruff check .

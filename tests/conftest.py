@@ -6,7 +6,7 @@ import os
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,14 +22,24 @@ os.environ["LAYERKIT_FACTS"] = str(Path(__file__).with_name("no facts"))
 _UV_SETTINGS = ("UV_INDEX", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep in one process of several what shares an engine or a gigabyte of wheels, and each file."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        shared = set(getattr(item, "fixturenames", ())) & {"engine", "workshop"}
-        item.add_marker(pytest.mark.xdist_group(*sorted(shared)[:1] or [str(item.path)]))
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class Files(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return _sharing(config.rootpath / nodeid.partition("::")[0])
+
+    return Files(config, log)
+
+
+@cache
+def _sharing(path: Path) -> str:
+    """Return what a file's tests share with those of others, else the file."""
+    if path.parent.name == "docker":
+        return "engine"
+    return "workshop" if "workshop: Workshop" in path.read_text() else str(path)
 
 
 @pytest.fixture(autouse=True)
