@@ -1,6 +1,7 @@
 """What deploys the functions of lambda/: cfn-lint takes the template, and both files name what is built.
 
-`make e2e` exports the layers and lets SAM and Serverless judge and pack all of it.
+What SAM and Serverless themselves say is tried by hand before a release: both have to be installed first, and
+Serverless asks CloudFormation.
 """
 
 from __future__ import annotations
