@@ -34,8 +34,8 @@ class Session:
 
     `project` was read without the pins of existing locks, which only a new resolution needs.
     `engines` says what containers may be used for, and is the way to them; `builders` are those of the
-    targets that had something to build. `fetching` lets one target download at a time, which is many
-    files side by side.
+    targets that had something to build. `require_hashes` says that the project has to vouch for every wheel.
+    `fetching` lets one target download at a time, which is many files side by side.
     """
 
     project: Project
@@ -46,6 +46,7 @@ class Session:
     talk: Callable[[str], None]
     progress: Progress
     builders: dict[str, Builder] = field(default_factory=dict)
+    require_hashes: bool = False
     fetching: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -110,8 +111,18 @@ def _targets(project: Project, sdk_version: str | None, talk: Callable[[str], No
 def lock_target(session: Session, target: Target, *, upgrade: Sequence[str] = (), renew: bool = True) -> Lock:
     """Return the target's lock: the one on disk where it is current, else a new one.
 
-    Raises ResolutionError when it would have to be made and `renew` forbids it.
+    Raises ResolutionError when it would have to be made and `renew` forbids it, or when the project has to
+    name the hashes itself and does not.
     """
+    lock = _lock(session, target, upgrade=upgrade, renew=renew)
+    if session.require_hashes:
+        from layerkit.lock.vouched import prove
+
+        prove(with_pins(session.project), lock)
+    return lock
+
+
+def _lock(session: Session, target: Target, *, upgrade: Sequence[str], renew: bool) -> Lock:
     where = str(locks.lock_path(session.project, target))
     all_inside = session.engines.all_inside
     if not upgrade and (lock := locks.current(session.project, target, inside=all_inside)):

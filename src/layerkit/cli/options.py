@@ -37,6 +37,9 @@ _ENGINE = click.option(
     help="auto: Docker for what only it can do; docker: it has to be there; wheels: never.",
 )
 _OFFLINE = click.option("--offline", is_flag=True, help="Use what is in the store; ask no index.")
+_HASHES = click.option(
+    "--require-hashes", is_flag=True, help="Take no wheel that the project names no hash of."
+)
 SUMMARY = click.option(
     "--summary", type=_PATH, metavar="FILE", help="Write what a job's summary shows behind a file's end."
 )
@@ -50,7 +53,7 @@ def project_options(command: Command) -> Command:
 
 def session_options(command: Command) -> Command:
     """Add the options of the commands that read a project."""
-    return with_options(command, *TARGETS, *_RESOLVING, *_FILES, _ENGINE, _OFFLINE, *TALK)
+    return with_options(command, *TARGETS, *_RESOLVING, *_FILES, _ENGINE, _OFFLINE, _HASHES, *TALK)
 
 
 def target_options(command: Command) -> Command:
@@ -79,10 +82,12 @@ def engines(options: dict[str, Any]) -> Engines:
 
 def opened(options: dict[str, Any]) -> Session:
     """Return what a command works with, from the options of `project_options` or some of them."""
+    from dataclasses import replace
+
     from layerkit.progress import progress
     from layerkit.session import open_session
 
-    return open_session(
+    session = open_session(
         options["project"],
         runtimes=options["runtime"],
         architectures=options["arch"],
@@ -97,3 +102,4 @@ def opened(options: dict[str, Any]) -> Session:
         talk=talk(options),
         progress=progress(quiet=options["quiet"]),
     )
+    return replace(session, require_hashes=True) if options.get("require_hashes") else session
