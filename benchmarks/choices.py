@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 import deflate
 
 from environments import environment, program, runtime_python
+from layerkit import record
 from layerkit.archive import Archive
 from layerkit.archive.pieces import LEVEL
 from layerkit.bytecode.compiler import Compiler
 from layerkit.refine import SHARE, TRIED
 from layerkit.strip import difference, strip
+from layerkit.wheel import Wheel
 from peers import PEERS
 from sets import ROOTS, wheelhouse
 from table import aligned
@@ -143,6 +145,26 @@ def _judged(libraries: list[bytes], after: Path) -> tuple[str, str, str]:
     return str(len(done)), f"{saved:,}", str(other)
 
 
+def verifying(wheels: Iterable[Path]) -> str:
+    """Return what it takes to read all members of the wheels, and to hold them against RECORD as well."""
+    inflated = verified = 0.0
+    for path in sorted(wheels):
+        wheel = Wheel.open(path, path.name)
+        with Archive.open(path) as archive:
+            begun = time.process_time()
+            for member in archive.members:
+                archive.read(member)
+            between = time.process_time()
+            for member in archive.members:
+                record.verify(archive, member, wheel.recorded.get(member.name))
+            inflated, verified = inflated + between - begun, verified + time.process_time() - between
+    rows = [
+        ["inflated, its size and CRC-32 held", f"{inflated:.2f}"],
+        ["RECORD held as well", f"{verified:.2f}"],
+    ]
+    return aligned(["every member", "s"], rows)
+
+
 def own(before: Path, after: Path) -> None:
     """Strip as prepare does; what it leaves is copied."""
     for path in before.iterdir():
@@ -194,9 +216,11 @@ def main() -> int:
     uv = program("uv")
     python = runtime_python(uv)
     pip = environment(next(peer for peer in PEERS if peer.name == "pip"), python, uv, cache)
-    found = contents(wheelhouse(name, cache, pip / "bin" / "python").glob("*.whl"))
+    wheels = wheelhouse(name, cache, pip / "bin" / "python")
+    found = contents(wheels.glob("*.whl"))
     stripped = [bytes(strip(one).content or one) for one in found.libraries]
     kinds = {"libraries": stripped, "bytecode": bytecode(found.modules, python or sys.executable)}
+    print(f"## What verifying takes\n\n{verifying(wheels.glob('*.whl'))}\n")
     print(f"## Levels of libdeflate\n\n{levels(kinds)}\n")
     print(f"## What is unchanged, compressed anew at level {LEVEL}\n\n{anew(found.kept, LEVEL)}\n")
     print(f"## Who strips\n\n{strippers(found.libraries, cache / 'scratch')}")

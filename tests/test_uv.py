@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -143,3 +144,27 @@ def test_the_wheels_of_a_version_are_listed_for_all_platforms(
     assert found is not None
     assert {wheel.filename for wheel in found.wheels} == set(index.names())
     assert uv.newest_fitting("demo", ()) is None
+
+
+_AT_ONCE = """
+import threading
+from layerkit.lock.places import uv_binary
+
+begin, found = threading.Barrier(8), []
+
+def ask():
+    begin.wait()
+    found.append(uv_binary())
+
+threads = [threading.Thread(target=ask) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(found) == 8, found
+"""
+
+
+def test_its_program_is_found_by_threads_that_ask_first_and_at_once() -> None:
+    done = subprocess.run([sys.executable, "-c", _AT_ONCE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

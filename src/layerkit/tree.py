@@ -46,22 +46,35 @@ def tree_of(
             raise UsageError(f"{package} is not in the lock", where=str(lock.path))
         drawn = _from(package, lock, "--reverse")
     versions = {one.name: one.version for one in lock.packages}
+    under = _under(drawn)
 
-    def node(drawn: Mapping[str, Any]) -> dict[str, Any]:
-        name = canonicalize_name(drawn["package_name"])
+    def node(name: str, above: frozenset[str]) -> dict[str, Any]:
+        above |= {name}
         return {
             "package": name,
-            "version": versions.get(name, drawn.get("candidate_version")),
+            "version": versions.get(name),
             "unzipped": sizes.get(name),
             "asked_by": origins.get(name),
-            "dependencies": [node(child) for child in drawn.get("dependencies", ())],
+            "dependencies": [node(child, above) for child in under.get(name, ()) if child not in above],
         }
 
     return {
         "target": lock.target.key,
         "reverse": package,
-        "tree": [node(one) for one in drawn],
+        "tree": [node(str(one["key"]), frozenset()) for one in drawn],
     }
+
+
+def _under(trees: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the names below each package: pipdeptree draws them once, or every time, as its version goes."""
+    found: dict[str, list[str]] = {}
+    for one in trees:
+        inner = _under(one["dependencies"])
+        own = {str(one["key"]): [str(child["key"]) for child in one["dependencies"]]}
+        for name, children in (*inner.items(), *own.items()):
+            if len(children) > len(found.get(name, ())):
+                found[name] = children
+    return found
 
 
 def _whole(lock: Lock, origins: Mapping[str, str]) -> list[dict[str, Any]]:

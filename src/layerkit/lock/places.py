@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -91,12 +92,17 @@ class Here:
         )
 
 
+# uv asks sysconfig, which tells nothing to a thread that comes while another one has it read its files.
+_FINDING = threading.Lock()
+
+
 def uv_binary() -> str:
     """Return the path of uv's program, which came with layerkit."""
     import uv
 
     try:
-        return str(uv.find_uv_bin())
+        with _FINDING:
+            return str(uv.find_uv_bin())
     except FileNotFoundError as error:
         # In a layer, programs lie beside the folders of modules: /opt/bin, /opt/python/...
         for folder in list(Path(uv.__file__).parents)[2:6]:
