@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help layers test lint format bench e2e bench-plan bench-coldstart slim-proof add-module-proof torture check-peers fuzz lock lock-tools venv venv-dev clean
+.PHONY: help layers test lint format bench e2e deployments bench-plan bench-coldstart slim-proof add-module-proof torture check-peers fuzz lock lock-tools venv venv-dev clean
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that .venv is made with; empty: the first of python3, python3.14 ... python3.10 that is good enough.
@@ -45,6 +45,9 @@ bench: venv-dev ## measure layerkit beside other tools, into benchmarks/RESULTS.
 
 e2e: venv-dev ## build, publish and run the functions of lambda/ with real requests (E2E="py312 --runs 5")
 	@PYTHONPATH=tests:lambda/model_api .venv/bin/python benchmarks/end_to_end.py $(E2E)
+
+deployments: venv-dev layers ## have SAM and Serverless judge and pack the functions of lambda/
+	@.venv/bin/python benchmarks/deployments.py
 
 bench-plan: venv-dev ## measure how long the planner takes to divide packages into layers
 	@.venv/bin/python benchmarks/planning.py

@@ -1,7 +1,6 @@
 """What deploys the functions of lambda/: cfn-lint takes the template, and both files name what is built.
 
-What SAM and Serverless themselves say is tried by hand before a release: both have to be installed first, and
-Serverless asks CloudFormation.
+`make deployments` lets SAM and Serverless themselves judge and pack all of it.
 """
 
 from __future__ import annotations
