@@ -11,7 +11,7 @@ import pytest
 from factory import make_wheel
 from layerkit.build import build_target
 from layerkit.errors import CheckFailedError, ConfigError, NetworkError, StorageError, UsageError
-from layerkit.inspection import check_built, check_given, tree_target
+from layerkit.inspection import check_built, check_given, check_targets, tree_target
 from layerkit.progress import progress
 from layerkit.session import Session, open_session
 from loopback import Loopback
@@ -180,7 +180,9 @@ def test_given_zips_are_one_functions_layers_for_every_runtime_that_is_named(sho
     _, folder = _built(shop)
     base, more = folder / "py312-shop-1.0-base.zip", folder / "py312-shop-1.0-more.zip"
     code = folder / "py312-shop-1.0-api-code.zip"
-    reports = check_given([base, more], code, ["py312", "3.11", "py312"], ["arm64", "x86_64"], "1.42.0")
+    reports = check_given(
+        [base, more], code, check_targets(["py312", "3.11", "py312"], ["arm64", "x86_64"], "1.42.0")
+    )
     assert [name for name, _ in reports] == ["given"] * 4
     assert [report.target_key for _, report in reports] == [
         "python3.12-arm64",
@@ -200,9 +202,9 @@ def test_given_zips_need_a_runtime_and_take_x86_64_by_themselves(shop: Path) -> 
     _, folder = _built(shop)
     base = folder / "py312-shop-1.0-base.zip"
     with pytest.raises(UsageError, match="nothing says which runtime") as refused:
-        check_given([base], None, [], [], None)
+        check_targets([], [], None)
     assert "--runtime" in (refused.value.fix or "")
-    ((_, report),) = check_given([base], None, ["py312"], [], None)
+    ((_, report),) = check_given([base], None, check_targets(["py312"], [], None))
     assert (report.target_key, report.findings) == ("python3.12-x86_64", ())
 
 
@@ -210,8 +212,8 @@ def test_the_sdk_version_that_is_given_counts(shop: Path) -> None:
     _, folder = _built(shop)
     zips = [folder / f"py312-shop-1.0-{name}.zip" for name in ("base", "more")]
     codes = [
-        [finding.code for finding in check_given(zips, None, ["py312"], [], version)[0][1].errors]
-        for version in ("1.42.0", "1.40.0")
+        [finding.code for finding in check_given(zips, None, targets)[0][1].errors]
+        for targets in (check_targets(["py312"], [], version) for version in ("1.42.0", "1.40.0"))
     ]
     assert [set(found) - {"missing-requirement"} for found in codes] == [set(), {"version-conflict"}]
 

@@ -37,28 +37,29 @@ def check_built(
     return check_stacks(stack_files(manifest, path.parent), target, brought(target, lock), inside)
 
 
+def check_targets(
+    runtimes: Sequence[str], architectures: Sequence[str], sdk_version: str | None
+) -> list[Target]:
+    """Return for what zips from anywhere are, each runtime that is named on each architecture."""
+    if not runtimes:
+        raise UsageError("nothing says which runtime the zips are for", fix="add it: --runtime py312")
+    return [
+        make_target(runtime, arch, sdk_version)
+        for runtime in chosen_runtimes(runtimes)
+        for arch in (architectures or ("x86_64",))
+    ]
+
+
 def check_given(
-    zips: Sequence[Path],
-    code: Path | None,
-    runtimes: Sequence[str],
-    architectures: Sequence[str],
-    sdk_version: str | None,
-    inside: Inside | Look | None = None,
+    zips: Sequence[Path], code: Path | None, targets: Sequence[Target], inside: Inside | Look | None = None
 ) -> list[tuple[str, Report]]:
-    """Check zips from anywhere as the layers of one function, for every runtime that is named.
+    """Check zips from anywhere as the layers of one function, for every target.
 
     With `inside`, the modules are imported as well: in the runtime's image, or another way.
     """
     from layerkit.check import brought
     from layerkit.check.inside import StackFiles, check_stacks
 
-    if not runtimes:
-        raise UsageError("nothing says which runtime the zips are for", fix="add it: --runtime py312")
-    targets = [
-        make_target(runtime, arch, sdk_version)
-        for runtime in chosen_runtimes(runtimes)
-        for arch in (architectures or ("x86_64",))
-    ]
     stack = StackFiles(name="given", layers=zips, code=code)
     return [pair for target in targets for pair in check_stacks([stack], target, brought(target), inside)]
 

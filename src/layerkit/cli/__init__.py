@@ -77,11 +77,20 @@ def _failed(error: BaseException, *, as_json: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     elif isinstance(error, OSError):
         code = StorageError.exit_code
-        click.echo(f"error: {error.strerror or error}", err=True)
+        failed = StorageError(error.strerror or str(error), where=_place(error))
+        try:
+            show(failed, as_json=as_json)
+        except OSError:  # stdout itself is what cannot be written
+            show(failed, as_json=False)
     else:
         fault = f"{type(error).__name__}: {error}"
         show(LayerkitError(fault, where="layerkit itself", fix=_REPORT), as_json=as_json)
     return code
+
+
+def _place(error: OSError) -> str | None:
+    """Return the file that an error of the system is about, where it says."""
+    return os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
 
 
 @click.group(context_settings=_CONTEXT)

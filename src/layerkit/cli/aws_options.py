@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from layerkit.cli.options import with_options
 
 PATH = click.Path(path_type=Path)
 PROJECT = click.option("--project", default=".", type=PATH, help="The project whose layers these are.")
@@ -28,3 +31,8 @@ BUCKET = (
     click.option("--s3-prefix", metavar="TEXT", help="What the keys in the bucket begin with."),
 )
 RECORD = click.option("--record", type=PATH, metavar="FILE", help="Where it is noted what is where.")
+
+
+def account_options(command: Any) -> Any:
+    """Add the options that say as whom AWS is asked."""
+    return with_options(command, *ACCOUNTS)

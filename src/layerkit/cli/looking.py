@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from layerkit.cli.aws_options import account_options
 from layerkit.cli.console import print_json, show, talk
 from layerkit.cli.options import engines, opened, project_options, session_options
 from layerkit.errors import UsageError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("zips", nargs=-1, metavar="[ZIPS]...", type=click.Path(path_type=Path))
+@click.argument("zips", nargs=-1, metavar="[ZIPS]...")
 @session_options
 @click.option(
     "--project", default=".", type=click.Path(path_type=Path), help="The project whose build to check."
@@ -57,21 +58,25 @@ if TYPE_CHECKING:
     help="What makes it fail; error by default.",
 )
 @click.option("--sarif", is_flag=True, help="Print SARIF 2.1.0 on stdout.")
-def check(*, zips: tuple[Path, ...], code: Path | None, as_json: bool, **options: Any) -> None:
+@account_options
+def check(*, zips: tuple[str, ...], code: Path | None, as_json: bool, **options: Any) -> None:
     """Open finished zips again and check them as a function would find them.
 
     Without ZIPS: the layers that the project's last build wrote. With ZIPS, ours or anybody's: the
-    layers of one function, the lowest first; then --runtime says for which.
+    layers of one function, the lowest first; then --runtime says for which. The ARN of a layer's
+    version is downloaded.
     """
-    from layerkit.inspection import check_built, check_given
+    from layerkit.inspection import check_built, check_given, check_targets
     from layerkit.project.specs import CheckRules
 
     _usable(options, as_json=as_json)
     if zips or code:
-        with engines(options) as given:
-            inside = _inside(given, options)
-            asked = (options["runtime"], options["arch"], options["sdk_version"])
-            reports = check_given(zips, code, *asked, inside)
+        from layerkit.publish.downloads import as_files
+
+        asked = check_targets(options["runtime"], options["arch"], options["sdk_version"])
+        accounts = (options["profile"], options["role_arn"])
+        with engines(options) as given, as_files(zips, *accounts, talk(options)) as layers:
+            reports = check_given(layers, code, asked, _inside(given, options))
         rules = CheckRules()
     else:
         session = opened(options)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerkit.cli.aws_options import ACCOUNTS, BUCKET, NAME, PATH, PROJECT, RECORD, REGION, WORDS
+from layerkit.cli.aws_options import (
+    ACCOUNTS,
+    BUCKET,
+    NAME,
+    PATH,
+    PROJECT,
+    RECORD,
+    REGION,
+    WORDS,
+    account_options,
+)
 from layerkit.cli.console import print_json, talk
 from layerkit.cli.options import built_options, json_option, opened, with_options
 
@@ -20,10 +30,6 @@ if TYPE_CHECKING:
 
 Command = Any
 _FORMATS = ("sam", "cloudformation", "cdk", "terraform", "serverless", "json", "ssm")
-
-
-def _account_options(command: Command) -> Command:
-    return with_options(command, *ACCOUNTS)
 
 
 def _looking_options(command: Command) -> Command:
@@ -76,7 +82,7 @@ def prune(*, keep: int, also_shared: bool, delete: bool, as_json: bool, **option
 @click.command()
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
-@_account_options
+@account_options
 @click.option(
     "--format",
     "form",

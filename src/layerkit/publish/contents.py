@@ -6,18 +6,14 @@ import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from layerkit.archive import Archive
-from layerkit.errors import AwsError, UsageError
+from layerkit.errors import UsageError
 from layerkit.layer import manifest as manifests
 from layerkit.metadata import parse as parse_metadata
 from layerkit.project.requirement import canonical
-from layerkit.publish.names import LayerArn
-from layerkit.publish.places import Accounts, open_places
-from layerkit.publish.remote import download
-from layerkit.publish.versions import get_version
+from layerkit.publish.downloads import as_files, layer_version
 from layerkit.record import parse as parse_record
 
 if TYPE_CHECKING:
@@ -53,28 +49,14 @@ def contents(source: str, profiles: Sequence[str] = (), roles: Sequence[str] = (
 
     Raises UsageError for what is none of them, and the errors of reading it.
     """
-    arn = LayerArn.parse(source)
-    if arn is not None:
-        return _on_aws(source, arn, Accounts(profiles=profiles, roles=roles, regions=(arn.region,)))
+    if layer_version(source):
+        with as_files([source], profiles, roles) as (downloaded,):
+            return _zip(downloaded, source)
     path = Path(source)
     if not path.is_file():
         what = f"there is no file {source!r}, and it is no ARN of a layer's version"
         raise UsageError(what, fix="name two zips, manifests or ARNs")
     return _manifest(path) if path.suffix == ".json" else _zip(path, source)
-
-
-def _on_aws(source: str, arn: LayerArn, accounts: Accounts) -> Contents:
-    """Read a version on AWS, which is downloaded for it."""
-    if arn.version is None:
-        raise UsageError("the ARN names no version", where=source, fix=f"add its number: {source}:1")
-    place = open_places(accounts)[0]
-    version = get_version(place, source.rpartition(":")[0], arn.version)
-    if version is None:
-        raise AwsError("there is no such version", where=source, fix="`layerkit list` shows those there are")
-    with TemporaryDirectory(prefix="layerkit-") as folder:
-        path = Path(folder, f"{arn.name}-{arn.version}.zip")
-        download(place.calls, version.location, path, source)
-        return _zip(path, source)
 
 
 def _manifest(path: Path) -> Contents:

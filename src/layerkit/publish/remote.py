@@ -5,6 +5,8 @@ The addresses that AWS gives are signed and good for minutes; they are shown now
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import os
 import re
@@ -12,6 +14,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from layerkit.errors import AwsError
+from layerkit.output import draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,14 +40,27 @@ def unzipped_size(calls: Calls, address: str, where: str) -> int:
         raise AwsError(f"what AWS has is no zip that can be read: {error}", where=where) from None
 
 
-def download(calls: Calls, address: str, path: Path, where: str) -> None:
-    """Write the zip at an address to `path`. Raises AwsError."""
+def download(calls: Calls, address: str, path: Path, *, where: str, code_sha256: str) -> None:
+    """Write the zip at an address to `path`, where it appears whole and with that digest or not at all.
+
+    `code_sha256` is base64, as AWS has it. Raises AwsError and StorageError.
+    """
 
     def save(response: Any) -> None:
-        with path.open("wb") as file:
+        from botocore.exceptions import IncompleteReadError
+
+        digest = hashlib.sha256()
+        with draft(path) as name, name.open("wb") as file:
             for chunk in response.raw.stream(_CHUNK):
                 calls.go_on()
+                digest.update(chunk)
                 file.write(chunk)
+            stated = response.headers.get("Content-Length", "")
+            if stated.isdecimal() and file.tell() < int(stated):
+                raise IncompleteReadError(actual_bytes=file.tell(), expected_bytes=int(stated))
+            if base64.b64encode(digest.digest()).decode() != code_sha256:
+                what = f"what came is not what Lambda has: its sha256 is not {code_sha256}"
+                raise AwsError(what, where=where, fix="try again; if it stays so, publish the layer anew")
 
     calls.ask("s3:GetObject", lambda: _get(address, {}, _WHOLE, save), where=where)
 
@@ -102,9 +118,10 @@ def _get(address: str, headers: dict[str, str], expected: int, read: Callable[[A
     Raises what botocore raises.
     """
     from botocore.awsrequest import AWSRequest
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, HTTPClientError
     from botocore.httpsession import URLLib3Session
     from botocore.utils import get_environ_proxies
+    from urllib3.exceptions import HTTPError
 
     certificates: Any = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True
     session = URLLib3Session(verify=certificates, proxies=get_environ_proxies(address))
@@ -115,5 +132,7 @@ def _get(address: str, headers: dict[str, str], expected: int, read: Callable[[A
             answer: Any = {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": response.status_code}}
             raise ClientError(answer, "GetObject")
         return read(response)
+    except HTTPError as error:  # it broke off while it was read, where botocore looks no more
+        raise HTTPClientError(error=error) from error
     finally:
         session.close()

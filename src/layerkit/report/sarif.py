@@ -1,7 +1,8 @@
 """The findings of a check as SARIF 2.1.0, which code hosts show beside a change.
 
-Written here, for the form is small: https://docs.oasis-open.org/sarif/sarif/v2.1.0/. A rule is a code, a
-location the zip that a finding is about, with the member as its logical place.
+Written here, for the form is small and the libraries for it (sarif-om, sarif-pydantic) are classes of its
+words: https://docs.oasis-open.org/sarif/sarif/v2.1.0/. A rule is a code, a location the zip that a finding is
+about, with the member as its logical place.
 """
 
 from __future__ import annotations
