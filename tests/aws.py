@@ -53,6 +53,7 @@ _OPERATIONS = (
     ("POST", r"/[^/]+/.+", "PostObject"),
     ("DELETE", r"/[^/]+/.+", "DeleteObject"),
     ("GET", r"/[^/]+/?", "GetBucket"),
+    ("GET", r"/[^/]+/.+", "GetObject"),
 )  # fmt: skip
 _LISTS = {
     "ListLayerVersions": "LayerVersions",

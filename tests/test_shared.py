@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,12 +13,12 @@ from aws import Cloud, Fault
 from factory import make_wheel
 from layerkit.cli import run
 from layerkit.errors import ConfigError, NetworkError
-from layerkit.shared import ADDRESS, READ_ONLY, Far, SharedStore, open_store, settle
+from layerkit.far import Far
+from layerkit.shared import ADDRESS, READ_ONLY, SharedStore, open_store, settle
 from layerkit.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from loopback import Loopback
 
@@ -30,7 +31,7 @@ PYPROJECT = """
 [project]
 name = "shop"
 version = "1.0"
-dependencies = ["quick"]
+dependencies = ["quick", "slow"]
 
 [tool.layerkit]
 store = "s3://shared/ours"
@@ -188,28 +189,140 @@ def test_the_environment_comes_before_the_project() -> None:
     assert type(open_store(None, said.append, environment={})) is Store
 
 
-def test_an_empty_machine_builds_without_fetching_or_preparing_a_wheel(
-    s3: Any, index: Loopback, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    make_wheel(wheels, "boto3", "1.42.0", requires=["botocore==1.42.0"])
-    make_wheel(wheels, "botocore", "1.42.0")
-    make_wheel(wheels, "quick", "1.0")
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    (folder / "pyproject.toml").write_text(PYPROJECT)
-    zips, said = [], []
-    for machine in ("a", "b"):
-        monkeypatch.setenv("LAYERKIT_CACHE", str(tmp_path / machine))
-        output = tmp_path / f"out-{machine}"
-        assert run(["build", str(folder), "--output", str(output)]) == 0
+class Shop:
+    """A project, and machines with nothing but the shared store that build it."""
+
+    def __init__(self, folder: Path, wheels: Path, patch: pytest.MonkeyPatch, capsys: Capture) -> None:
+        """Write the project and what it requires."""
+        self.folder, self.patch, self.capsys = folder, patch, capsys
+        make_wheel(wheels, "boto3", "1.42.0", requires=["botocore==1.42.0"])
+        make_wheel(wheels, "botocore", "1.42.0")
+        large = b"".join(b"# %d\n" % (number**7) for number in range(2000))
+        make_wheel(wheels, "quick", "1.0", files={"quick/__init__.py": large})
+        make_wheel(wheels, "slow", "1.0")
+        (folder / "shop").mkdir()
+        (folder / "shop" / "pyproject.toml").write_text(PYPROJECT)
+
+    def build(self, machine: str) -> tuple[dict[str, bytes], str]:
+        """Build on a machine; return the files by name, without folders, and what was said."""
+        self.patch.setenv("LAYERKIT_CACHE", str(self.folder / machine))
+        output = self.folder / f"out-{machine}"
+        assert run(["build", str(self.folder / "shop"), "--output", str(output)]) == 0
         settle()
-        zips.append([path.read_bytes() for path in sorted(output.rglob("*.zip"))])
-        said.append(capsys.readouterr().err)
+        files = [path for path in sorted(output.rglob("*")) if path.is_file()]
+        return {path.name: path.read_bytes() for path in files}, self.capsys.readouterr().err
+
+    def has(self, machine: str) -> list[str]:
+        """Return the suffixes of what a machine's folder has of wheels, prepared ones and layers."""
+        kinds = ("wheels", "prepared", "tails", "layers")
+        return sorted(
+            path.suffix
+            for kind in kinds
+            for path in (self.folder / machine / kind).rglob("*")
+            if path.is_file()
+        )
+
+
+@pytest.fixture
+def shop(
+    s3: Any, index: Loopback, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> Shop:
+    """Give the project, its index and the bucket."""
+    assert (index.names(), count(s3)) == ([], 0)
+    return Shop(tmp_path, wheels, monkeypatch, capsys)
+
+
+def objects(s3: Any, kind: str) -> list[str]:
+    """Return the keys of one kind of object."""
+    listed = s3.list_objects_v2(Bucket="shared", Prefix=f"ours/{kind}/").get("Contents", ())
+    return [one["Key"] for one in listed]
+
+
+def test_an_empty_machine_takes_the_finished_layer_and_no_wheel(s3: Any, shop: Shop, index: Loopback) -> None:
+    (first, told), (second, said) = shop.build("a"), shop.build("b")
     assert index.names()
-    assert zips[0] == zips[1] != []
-    assert ["preparing 1 wheel" in text for text in said] == [True, False]
-    assert not list((tmp_path / "b" / "wheels").rglob("*.whl"))
-    assert count(s3, "ours/prepared/") == 1
+    assert first == second
+    assert sorted(Path(name).suffix for name in first) == [".json", ".zip"]
+    assert "preparing 2 wheels" in told
+    assert "preparing" not in said
+    assert "1 layer taken from the shared store" in said
+    assert [len(objects(s3, kind)) for kind in ("prepared", "tails", "layers")] == [2, 2, 1]
+    assert shop.has("a") == [".run", ".run", ".tail", ".tail", *[".whl"] * 4]
+    assert shop.has("b") == [".tail", ".tail"]
+
+
+@pytest.mark.parametrize("facts", [{}, {"sha256": hashlib.sha256(b"evil").hexdigest()}])
+def test_a_layer_that_is_poisoned_is_composed(s3: Any, shop: Shop, facts: dict[str, str]) -> None:
+    first, _ = shop.build("a")
+    (key,) = objects(s3, "layers")
+    s3.put_object(Bucket="shared", Key=key, Body=b"evil", Metadata=facts)
+    second, said = shop.build("b")
+    assert first == second
+    assert said.count("is damaged; it is made anew") == 1
+    assert "preparing" not in said
+    assert shop.has("b") == [".run", ".run", ".tail", ".tail"]
+    third, said = shop.build("c")
+    assert (third, "damaged" in said) == (first, False)
+
+
+@pytest.mark.parametrize(
+    ("gone", "made"), [(["layers"], 0), (["tails"], 0), (["layers", "prepared"], 2), (["layers", "tails"], 0)]
+)
+def test_what_vanished_is_made_of_what_is_left(s3: Any, shop: Shop, gone: list[str], made: int) -> None:
+    first, _ = shop.build("a")
+    for key in (key for kind in gone for key in objects(s3, kind)):
+        s3.delete_object(Bucket="shared", Key=key)
+    second, said = shop.build("b")
+    assert first == second
+    assert ("preparing 2 wheels" in said) == bool(made)
+    assert shop.build("c")[0] == first
+    assert len(objects(s3, "layers")) == 1
+
+
+def test_who_reads_alone_takes_layers_and_sends_none(
+    s3: Any, shop: Shop, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(READ_ONLY, "1")
+    first, _ = shop.build("a")
+    assert count(s3) == 0
+    monkeypatch.delenv(READ_ONLY)
+    shop.build("b")
+    monkeypatch.setenv(READ_ONLY, "1")
+    sent = cloud.asked("PutObject")
+    assert shop.build("c")[0] == first
+    assert shop.has("c") == [".tail", ".tail"]
+    assert cloud.asked("PutObject") == sent
+
+
+def test_where_little_lacks_that_alone_is_brought(s3: Any, shop: Shop, tmp_path: Path) -> None:
+    first, _ = shop.build("a")
+    assert len(objects(s3, "layers")) == 1
+    large = max((tmp_path / "a" / "prepared").rglob("*.run"), key=lambda path: path.stat().st_size)
+    here = tmp_path / "b" / "prepared" / large.parent.name / large.name
+    machine = Machine(tmp_path / "b", read_only=True).store
+    assert machine.find("prepared", large.stem, ".run") == here
+    second, said = shop.build("b")
+    assert first == second
+    assert "taken" not in said
+    assert shop.has("b").count(".run") == 2
+
+
+def test_a_layer_that_another_build_replaced_is_not_sent(s3: Any, tmp_path: Path) -> None:
+    path = tmp_path / "layer.zip"
+    path.write_bytes(b"of another build")
+    store = Machine(tmp_path / "a").store
+    store.offer("layers", DIGEST, ".zip", path, DIGEST)
+    store.settle()
+    assert count(s3) == 0
+
+
+def test_a_network_lost_while_a_layer_is_taken_costs_speed_only(s3: Any, shop: Shop, cloud: Cloud) -> None:
+    first, _ = shop.build("a")
+    assert objects(s3, "layers")
+    cloud.script("GetObject", *[Fault(reset=True)] * 20)
+    second, said = shop.build("b")
+    assert first == second
+    assert said.count("going on without it") == 1
 
 
 def test_both_levels_are_shown_and_pruned(

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from layerkit.engines import INSIDE
@@ -15,12 +16,13 @@ from layerkit.layer import last_division, standing
 from layerkit.output import alone, write_bytes
 from layerkit.preparation import means, prepare_wheels
 from layerkit.session import lock_target, own_package
+from layerkit.shared import SharedStore
 from layerkit.slim.table import text as slim_table
 from layerkit.source_date import refuse_garbage
 from layerkit.values import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from layerkit.archive import Entry
@@ -232,7 +234,9 @@ def planned(
     """Prepare what the layers hold, and plan them."""
     from layerkit.plan import plan
 
-    lock, prepared = held_wheels(session, lock, own)
+    # Of large files that move there have to be bytes, and what is checked inside an image is composed twice.
+    whole = session.project.over_limit.mode != "error" or session.engines.all_inside
+    lock, prepared = held_wheels(session, lock, own, whole=whole)
     opts = _opts(session, lock.target, asked) if asked else {}
     sizes = {one.function: one.size for one in code}
     if session.project.over_limit.mode != "error":
@@ -243,16 +247,20 @@ def planned(
 
 
 def held_wheels(
-    session: Session, lock: Lock, own: LockedPackage | None
+    session: Session, lock: Lock, own: LockedPackage | None, *, whole: bool = False
 ) -> tuple[Lock, dict[str, PreparedWheel]]:
-    """Return the lock with the project's own wheel, and every package prepared that a layer holds."""
+    """Return the lock with the project's own wheel, and every package prepared that a layer holds.
+
+    Unless they have to be `whole`, what is known of them is enough where other machines prepared them.
+    """
     from layerkit.plan.closure import held
 
     if own is not None:
         others = (package for package in lock.packages if package.name != own.name)
         lock = replace(lock, packages=tuple(sorted((*others, own), key=lambda package: package.name)))
     names = held(session.project, lock)
-    return lock, prepare_wheels(session, lock.target, [one for one in lock.packages if one.name in names])
+    packages = [one for one in lock.packages if one.name in names]
+    return lock, prepare_wheels(session, lock.target, packages, whole=whole)
 
 
 def _fitted(
@@ -364,8 +372,11 @@ def _files(plan: Planned) -> dict[str, list[Entry]]:
     return {
         layer.name: [
             entry
-            for one in (*(plan.prepared[name] for name in layer.packages), plan.opts.get(layer.name))
-            for entry in (Run.open(one.path).names() if one else ())
+            for run in (
+                *(plan.prepared[name].run() for name in layer.packages),
+                *(Run.open(opt.path) for opt in (plan.opts.get(layer.name),) if opt),
+            )
+            for entry in run.names()
         ]
         for layer in plan.plan.layers
     }
@@ -418,7 +429,54 @@ def _copy_remote(session: Session, plan: Planned, folder: Path) -> None:
 
 
 def _compose(session: Session, plan: Planned, folder: Path, prefix: str) -> tuple[BuiltLayer, ...]:
-    """Write the layers' zips; a run that rotted in the store is made anew, each once."""
+    """Have the layers' zips in the folder: taken where other machines composed them, else composed."""
+    store = session.store
+    if not isinstance(store, SharedStore):
+        return _compose_here(session, plan, folder, prefix)
+    from layerkit.layer import finished
+    from layerkit.layer.zips import zip_path
+
+    wanted = [
+        finished.Wanted(
+            name=layer.name,
+            key=finished.layer_key(
+                layer, plan.prepared, session.project.collisions, plan.opts.get(layer.name)
+            ),
+            path=zip_path(folder, prefix, layer),
+            packages=tuple(sorted(layer.packages)),
+        )
+        for layer in plan.plan.layers
+        if not layer.empty
+    ]
+    away = {layer.name for layer in plan.plan.layers if finished.worth_taking(layer, plan.prepared)}
+    taken = finished.take(store, [one for one in wanted if one.name in away])
+    if taken:
+        layers = "layer" if len(taken) == 1 else "layers"
+        session.talk(f"{plan.lock.target.key}: {len(taken)} {layers} taken from the shared store")
+    composed = _compose_here(session, _made_whole(session, plan, taken), folder, prefix, taken)
+    keys = {one.name: one.key for one in wanted}
+    finished.offer(store, [(keys[one.name], one) for one in composed if one.name not in taken])
+    return composed
+
+
+def _made_whole(session: Session, plan: Planned, taken: Collection[str]) -> Planned:
+    """Bring, or prepare, the wheels of which only tails are here, where layers have to be composed."""
+    names = {name for layer in plan.plan.layers if layer.name not in taken for name in layer.packages}
+    wanted = [one for one in plan.lock.packages if one.name in names and not plan.prepared[one.name].whole]
+    if not wanted:
+        return plan
+    brought = prepare_wheels(session, plan.lock.target, wanted)
+    return replace(plan, prepared={**plan.prepared, **brought})
+
+
+def _compose_here(
+    session: Session,
+    plan: Planned,
+    folder: Path,
+    prefix: str,
+    done: Mapping[str, BuiltLayer] = MappingProxyType({}),
+) -> tuple[BuiltLayer, ...]:
+    """Write the layers' zips but those done; a run that rotted in the store is made anew, each once."""
     from layerkit.layer.zips import compose_layers
 
     def again(name: str) -> None:
@@ -431,7 +489,9 @@ def _compose(session: Session, plan: Planned, folder: Path, prefix: str) -> tupl
     collisions = session.project.collisions
     opts = {name: opt.path for name, opt in plan.opts.items()}
     mends = _mends_of_wheels(session, plan.prepared, again) | _mends_of_opts(session, plan)
-    return _mending(mends, lambda: compose_layers(plan.plan, plan.prepared, folder, prefix, collisions, opts))
+    return _mending(
+        mends, lambda: compose_layers(plan.plan, plan.prepared, folder, prefix, collisions, opts, done)
+    )
 
 
 def _mending(mends: dict[Path, Callable[[], None]], work: Callable[[], T]) -> T:

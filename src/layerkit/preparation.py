@@ -60,26 +60,22 @@ def means(session: Session, target: Target) -> Means:
 
 
 def prepare_wheels(
-    session: Session, target: Target, packages: Sequence[LockedPackage]
+    session: Session, target: Target, packages: Sequence[LockedPackage], *, whole: bool = True
 ) -> dict[str, PreparedWheel]:
-    """Return every package prepared, those already in the store by reading their ends only."""
+    """Return every package prepared, those already in the store by reading their ends only.
+
+    Unless they have to be `whole`, only the ends are brought of those that other machines prepared.
+    """
     from layerkit import prepare as preparing
 
     by = means(session, target)
-    prepared: dict[str, PreparedWheel] = {}
-    missing: list[LockedPackage] = []
     keys = {
         package.name: preparing.key(package.wheel.sha256, target, package.name, by.settings)
         for package in packages
     }
-    session.store.bring(preparing.KIND, keys.values(), preparing.SUFFIX)
-    for package in packages:
-        key = keys[package.name]
-        found = preparing.load(session.store, key)
-        if found is None:
-            missing.append(package)
-        else:
-            prepared[package.name] = found
+    found = preparing.load_all(session.store, keys.values(), whole=whole)
+    prepared = {name: found[key] for name, key in keys.items() if key in found}
+    missing = [package for package in packages if package.name not in prepared]
     if missing:
         fetch_wheels(session, [package.wheel for package in missing])
         session.talk(f"{target.key}: preparing {len(missing)} {'wheel' if len(missing) == 1 else 'wheels'}")

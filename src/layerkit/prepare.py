@@ -16,9 +16,10 @@ from layerkit.archive import Run
 from layerkit.errors import StorageError, WheelError
 from layerkit.project.requirement import canonical
 from layerkit.settings import Settings
+from layerkit.shared import SharedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from layerkit.recipe import Outcome
@@ -32,6 +33,9 @@ RECIPE = 8
 AS_IT_IS = Settings()
 KIND = "prepared"
 SUFFIX = ".run"
+# The end of a run, which is all that planning reads: in a store that machines share it travels alone.
+TAILS = "tails"
+TAIL = ".tail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,7 @@ class PreparedWheel:
     file could not be; `bytecode` what bytecode brought, `skipped` how many modules no compiler takes.
     `unpacked` bytes of it go to /tmp when a function starts;
     `remote` are the frames of these that no layer holds, as (file, sha256, size): see `overlimit`.
+    Where it is not `whole`, `path` is its tail: all is known of it, and it cannot be copied.
     """
 
     name: str
@@ -75,6 +80,11 @@ class PreparedWheel:
     skipped: int
     unpacked: int = 0
     remote: tuple[tuple[str, str, int], ...] = ()
+    whole: bool = True
+
+    def run(self) -> Run:
+        """Read its tail. Raises WheelError where it is damaged."""
+        return Run.open(self.path, whole=self.whole)
 
     @property
     def compiled(self) -> int:
@@ -97,10 +107,30 @@ def load(store: Store, key: str) -> PreparedWheel | None:
     Only the end of its file is read. Raises StorageError where the store cannot be read.
     """
     path = store.find(KIND, key, SUFFIX)
-    if path is None:
-        return None
+    return _read(path, key, whole=True) if path else None
+
+
+def load_all(store: Store, keys: Collection[str], *, whole: bool = True) -> dict[str, PreparedWheel]:
+    """Return those that the store has, by key; of what other machines prepared the tails, unless `whole`."""
+    found = _tails(store, keys) if isinstance(store, SharedStore) and not whole else {}
+    rest = [key for key in keys if key not in found]
+    store.bring(KIND, rest, SUFFIX)
+    return found | {key: ready for key in rest if (ready := load(store, key))}
+
+
+def _tails(store: Store, keys: Iterable[str]) -> dict[str, PreparedWheel]:
+    """Return what is known of prepared wheels that are not in this machine's folder."""
+    away = [key for key in keys if not store.has(KIND, key, SUFFIX)]
+    store.bring(TAILS, away, TAIL)
+    paths = {key: store.find(TAILS, key, TAIL) for key in away}
+    read = {key: _read(path, key, whole=False) for key, path in paths.items() if path}
+    return {key: ready for key, ready in read.items() if ready}
+
+
+def _read(path: Path, key: str, *, whole: bool) -> PreparedWheel | None:
+    """Return what a run, or its tail alone, says of a prepared wheel; None where it is damaged."""
     try:
-        run = Run.open(path)
+        run = Run.open(path, whole=whole)
         info: dict[str, Any] = json.loads(run.info)
         return PreparedWheel(
             name=info["name"],
@@ -122,6 +152,7 @@ def load(store: Store, key: str) -> PreparedWheel | None:
             skipped=info["skipped"],
             unpacked=info.get("unpacked", 0),
             remote=tuple((file, sha256, size) for file, sha256, size in info.get("remote", ())),
+            whole=whole,
         )
     except (WheelError, ValueError, KeyError, TypeError):
         return None  # damaged: as good as none, and replaced by the next one to be prepared
@@ -156,6 +187,7 @@ def prepare(
 
                 workshop = stack.enter_context(Workshop(threads=1))
             _make(path, wheel_path, filename, sha256, target, settings, workshop=workshop)
+        _share_tail(store, own_key)
         if ready := load(store, own_key):
             return ready
     raise StorageError(
@@ -163,6 +195,13 @@ def prepare(
         where=str(store.path(KIND, own_key, SUFFIX)),
         fix="Is another process removing files there, or is the disk failing?",
     )
+
+
+def _share_tail(store: Store, key: str) -> None:
+    """Have other machines read the end of a run without the rest."""
+    if isinstance(store, SharedStore):
+        with store.publish(TAILS, key, TAIL) as path:
+            path.write_bytes(Run.open(store.path(KIND, key, SUFFIX)).tail())
 
 
 def _make(

@@ -11,54 +11,33 @@ said once. When the bucket cannot be reached, the build goes on without it: it c
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import re
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from layerkit.errors import ConfigError, NetworkError
+from layerkit.errors import NetworkError, WheelError
+from layerkit.far import Bucket, DamagedError, Far, absent, expected, words
+from layerkit.output import draft
 from layerkit.store import Store, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+T = TypeVar("T")
 ADDRESS, READ_ONLY = "LAYERKIT_STORE", "LAYERKIT_STORE_READ_ONLY"
-# What does not depend on who made it: wheels, prepared wheels, notes of builds, what Dockerfiles left.
-KINDS = frozenset({"wheels", "prepared", "built", "opt"})
+# What does not depend on who made it: wheels, prepared wheels whole and their tails alone, notes of builds,
+# what Dockerfiles left, finished layers.
+KINDS = frozenset({"wheels", "prepared", "tails", "built", "opt", "layers"})
 _NAMED_BY_CONTENT = "wheels"
 _COUNTS = "shared.json"
-_CHUNK = 1 << 20
 _THREADS = 8
-_ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 _DAY = 86_400.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Far:
-    """A bucket and what the keys of the store begin with."""
-
-    bucket: str
-    prefix: str
-
-    @classmethod
-    def parse(cls, text: str, where: str) -> Far:
-        """Return what `s3://bucket/prefix` says. Raises ConfigError."""
-        found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*?))?/*", text)
-        if found is None:
-            raise ConfigError(
-                f"{text!r} is no address of a shared store", where=where, fix="write s3://BUCKET/PREFIX"
-            )
-        return cls(bucket=found[1], prefix=f"{found[2]}/" if found[2] else "")
-
-    def __str__(self) -> str:
-        """Return the address."""
-        return f"s3://{self.bucket}/{self.prefix}"
 
 
 def open_store(
@@ -82,7 +61,6 @@ def open_store(
 class _Doing:
     """What the threads of one store share."""
 
-    client: Any = None
     pool: ThreadPoolExecutor | None = None
     sending: list[Future[None]] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)
@@ -95,13 +73,14 @@ class _Doing:
 class SharedStore(Store):
     """A folder of entries with a bucket behind it."""
 
-    __slots__ = ("_doing", "_say", "far")
+    __slots__ = ("_bucket", "_doing", "_say", "far")
 
     def __init__(self, root: Path, far: Far, say: Callable[[str], None], *, read_only: bool = False) -> None:
         """Name both levels; nothing is asked for before something is wanted."""
         super().__init__(root)
         self.far = far
         self._say = say
+        self._bucket = Bucket(far.bucket, connections=2 * _THREADS)
         self._doing = _Doing(may_send=not read_only)
         _open.append(self)
 
@@ -118,18 +97,39 @@ class SharedStore(Store):
         if kind in KINDS and not self._doing.given_up and wanted:
             list(self._threads().map(lambda one: self._fetch(kind, one, suffix), wanted))
 
+    def take(
+        self, kind: str, wanted: Sequence[tuple[str, Path]], suffix: str, read: Callable[[Path], T]
+    ) -> list[tuple[str, T] | None]:
+        """Put objects where they belong outside the folder, side by side, by digest and path.
+
+        Returns of each its sha256 and what `read` makes of its file before it appears, None for those that
+        could not be had. One that it raises WheelError for is damaged.
+        """
+
+        def one(each: tuple[str, Path]) -> tuple[str, T] | None:
+            return self._got(self._key(kind, each[0], suffix), draft(each[1]), read)
+
+        if self._doing.given_up or not wanted:
+            return [None for _ in wanted]
+        return list(self._threads().map(one, wanted))
+
+    def offer(self, kind: str, digest: str, suffix: str, path: Path, sha256: str | None = None) -> None:
+        """Send a finished file in the background, as long as it is the one with that sha256."""
+        if self._doing.may_send and not self._doing.given_up:
+            key = self._key(kind, digest, suffix)
+            self._doing.sending.append(self._threads().submit(self._send, key, path, sha256))
+
     @contextlib.contextmanager
     def publish(self, kind: str, digest: str, suffix: str = "") -> Iterator[Path]:
         """Make an entry as ever, and send it to the bucket in the background."""
         with super().publish(kind, digest, suffix) as temporary:
             yield temporary
-        if kind in KINDS and self._doing.may_send and not self._doing.given_up:
-            path = self.path(kind, digest, suffix)
-            self._doing.sending.append(self._threads().submit(self._send, kind, path))
+        if kind in KINDS:
+            self.offer(kind, digest, suffix, self.path(kind, digest, suffix))
 
     def evict(self, kind: str, digest: str, suffix: str = "") -> None:
         """Remove an entry whose bytes are wrong, and do not fetch it again: its copy may be as wrong."""
-        self._doing.absent.add(self._key(kind, self.path(kind, digest, suffix)))
+        self._doing.absent.add(self._key(kind, digest, suffix))
         super().evict(kind, digest, suffix)
 
     def settle(self, *, abandon: bool = False) -> None:
@@ -166,15 +166,13 @@ class SharedStore(Store):
             if (max_age_days is None or age <= max_age_days) and (max_bytes is None or total <= max_bytes):
                 continue
             with self._told():
-                self._client().delete_object(Bucket=self.far.bucket, Key=item["Key"])
+                self._bucket.remove(item["Key"])
             total, removed = total - item["Size"], removed.plus(item["Size"])
         return removed
 
     def _objects(self) -> list[dict[str, Any]]:
         with self._told():
-            pages = self._client().get_paginator("list_objects_v2")
-            found = pages.paginate(Bucket=self.far.bucket, Prefix=self.far.prefix)
-            return [item for page in found for item in page.get("Contents", ())]
+            return list(self._bucket.objects(self.far.prefix))
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -182,89 +180,68 @@ class SharedStore(Store):
         try:
             yield
         except Exception as error:
-            if not _expected(error):
+            if not expected(error):
                 raise
             raise NetworkError(
-                f"the shared store does not answer: {_words(error)}",
+                f"the shared store does not answer: {words(error)}",
                 where=str(self.far),
                 fix="look at the address, the credentials and the network",
             ) from error
 
     def _fetch(self, kind: str, digest: str, suffix: str) -> bool:
         """Bring an object into the folder; say whether that could be done."""
-        key = self._key(kind, self.path(kind, digest, suffix))
+        wanted = digest if kind == _NAMED_BY_CONTENT else None
+        made = super().publish(kind, digest, suffix)
+        return self._got(self._key(kind, digest, suffix), made, lambda _: None, wanted) is not None
+
+    def _got(
+        self,
+        key: str,
+        into: AbstractContextManager[Path],
+        read: Callable[[Path], T],
+        wanted: str | None = None,
+    ) -> tuple[str, T] | None:
+        """Write an object into a draft, which becomes a file; return its sha256 and what was read of it.
+
+        None where there is no such object, or none whose content is what its digests say.
+        """
         if self._doing.given_up or key in self._doing.absent:
-            return False
+            return None
         try:
-            answer = self._client().get_object(Bucket=self.far.bucket, Key=key)
-            if self._receive(answer, kind, digest, suffix):
-                return True
+            with into as path:
+                count, sha256 = self._bucket.read(key, path, wanted)
+                found = _sound(path, read)
+        except DamagedError:
             self._say(f"shared store: {key} in {self.far.bucket} is damaged; it is made anew")
         except Exception as error:
-            if not _expected(error):
+            if not expected(error):
                 raise
-            if _code(error) not in _ABSENT:
+            if not absent(error):
                 self._give_up(error)
+        else:
+            self._add(hits=1, received=count)
+            return sha256, found
         self._doing.absent.add(key)
         self._add(misses=1)
-        return False
+        return None
 
-    def _receive(self, answer: Mapping[str, Any], kind: str, digest: str, suffix: str) -> bool:
-        """Write an object into the folder, unless its content is not what its digests say."""
-        try:
-            with super().publish(kind, digest, suffix) as temporary:
-                found, count = _written(answer["Body"].iter_chunks(_CHUNK), temporary)
-                _hold(found, answer["Metadata"].get("sha256"), digest if kind == _NAMED_BY_CONTENT else found)
-        except _DamagedError:
-            return False
-        self._add(hits=1, received=count)
-        return True
-
-    def _send(self, kind: str, path: Path) -> None:
-        """Send an entry, unless the bucket has it."""
-        key = self._key(kind, path)
+    def _send(self, key: str, path: Path, sha256: str | None) -> None:
+        """Send a file, unless the bucket has it."""
         if self._doing.given_up:
             return
         try:
-            if key not in self._doing.absent and self._is_there(key):
-                return
-            more = {"Metadata": {"sha256": _sha256(path)}}
-            self._client().upload_file(str(path), self.far.bucket, key, ExtraArgs=more)
-            self._add(sent=path.stat().st_size)
+            if key in self._doing.absent or not self._bucket.has(key):
+                self._add(sent=self._bucket.send(path, key, sha256))
         except FileNotFoundError:
             pass  # pruned meanwhile
         except Exception as error:
-            if not _expected(error):
+            if not expected(error):
                 raise
             self._stop_sending(error)
 
-    def _is_there(self, key: str) -> bool:
-        try:
-            self._client().head_object(Bucket=self.far.bucket, Key=key)
-        except Exception as error:
-            if _code(error) not in _ABSENT:
-                raise
-            return False
-        return True
-
-    def _key(self, kind: str, path: Path) -> str:
-        return f"{self.far.prefix}{kind}/{path.name[:2]}/{path.name}"
-
-    def _client(self) -> Any:
-        """Return the client, made when it is first wanted."""
-        with self._doing.lock:
-            if self._doing.client is None:
-                import boto3
-                from botocore.config import Config
-
-                config = Config(
-                    connect_timeout=5,
-                    read_timeout=60,
-                    max_pool_connections=2 * _THREADS,
-                    retries={"mode": "standard", "max_attempts": 3},
-                )
-                self._doing.client = boto3.session.Session().client("s3", config=config)
-            return self._doing.client
+    def _key(self, kind: str, digest: str, suffix: str) -> str:
+        name = self.path(kind, digest, suffix).name
+        return f"{self.far.prefix}{kind}/{name[:2]}/{name}"
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._doing.pool is None:
@@ -278,14 +255,14 @@ class SharedStore(Store):
         with self._doing.lock:
             first, self._doing.given_up = not self._doing.given_up, True
         if first:
-            self._say(f"shared store: {self.far} cannot be used: {_words(error)}; going on without it")
+            self._say(f"shared store: {self.far} cannot be used: {words(error)}; going on without it")
 
     def _stop_sending(self, error: Exception) -> None:
         """Send nothing more, and say so once: who may not write can still read."""
         with self._doing.lock:
             first, self._doing.may_send = self._doing.may_send, False
         if first:
-            self._say(f"shared store: nothing more is sent to {self.far}: {_words(error)}")
+            self._say(f"shared store: nothing more is sent to {self.far}: {words(error)}")
 
     def _add(self, **counts: int) -> None:
         with self._doing.lock:
@@ -302,8 +279,12 @@ class SharedStore(Store):
         self._doing.counts.clear()
 
 
-class _DamagedError(Exception):
-    """An object's content is not what its digests say."""
+def _sound(path: Path, read: Callable[[Path], T]) -> T:
+    """Return what is read of an object; what cannot be read is as damaged as what has another digest."""
+    try:
+        return read(path)
+    except WheelError as error:
+        raise DamagedError from error
 
 
 _open: list[SharedStore] = []
@@ -313,47 +294,3 @@ def settle(*, abandon: bool = False) -> None:
     """Let all stores end what they do in the background."""
     while _open:
         _open.pop().settle(abandon=abandon)
-
-
-def _expected(error: Exception) -> bool:
-    """Say whether AWS or the network is to blame."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-    from urllib3.exceptions import HTTPError
-
-    return isinstance(error, BotoCoreError | ClientError | Boto3Error | HTTPError | OSError)
-
-
-def _code(error: Exception) -> str:
-    """Return AWS's word for an error; empty where it is none of AWS's."""
-    found = getattr(error, "response", {})
-    return str(found.get("Error", {}).get("Code", "")) if isinstance(found, dict) else ""
-
-
-def _words(error: Exception) -> str:
-    """Return one line about an error, without addresses that could hold credentials."""
-    return _code(error) or type(error).__name__
-
-
-def _written(chunks: Iterable[bytes], path: Path) -> tuple[str, int]:
-    """Write a file, and return its sha256 and size."""
-    digest, count = hashlib.sha256(), 0
-    with path.open("wb") as file:
-        for chunk in chunks:
-            digest.update(chunk)
-            count += file.write(chunk)
-    return digest.hexdigest(), count
-
-
-def _hold(found: str, *wanted: str | None) -> None:
-    """Raise _DamagedError unless the digest is the one that is wanted."""
-    if {found} != {*wanted}:
-        raise _DamagedError
-
-
-def _sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-    return found.hexdigest()

@@ -2,8 +2,8 @@
 
 A run file holds, in this order: the members; their central records, offsets counted from the first
 member; `info`, opaque bytes of the caller; a footer of fixed size with the lengths, a CRC over the
-members and one over everything else. Its tail is all that planning and collision checks have to read;
-what the members hold is checked when they are copied.
+members and one over everything else. Its tail is all that planning and collision checks have to read, and
+may stand in a file of its own; what the members hold is checked when they are copied.
 """
 
 from __future__ import annotations
@@ -60,27 +60,31 @@ class Run:
     _names: list[Entry] = field(init=False, repr=False, compare=False, default_factory=list)
 
     @classmethod
-    def open(cls, path: Path) -> Run:
-        """Read the tail of the run file at `path`; WheelError when it is damaged or no run at all."""
+    def open(cls, path: Path, *, whole: bool = True) -> Run:
+        """Read the tail of the run file at `path`, or the file of a tail alone.
+
+        Raises WheelError when it is damaged or no run at all.
+        """
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                return cls._read(path, fd)
+                return cls._read(path, fd, whole=whole)
             finally:
                 os.close(fd)
         except OSError as error:
             raise StorageError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
     @classmethod
-    def _read(cls, path: Path, fd: int) -> Run:
+    def _read(cls, path: Path, fd: int, *, whole: bool) -> Run:
         size = os.fstat(fd).st_size
         footer = os.pread(fd, _FOOTER.size, max(0, size - _FOOTER.size))
         if len(footer) != _FOOTER.size or not footer.endswith(_MAGIC):
             raise DamagedRunError(path)
         zipped, unzipped, entries, central_length, info_length, members, crc, _ = _FOOTER.unpack(footer)
-        if zipped + central_length + info_length + _FOOTER.size != size:
+        start = zipped if whole else 0
+        if start + central_length + info_length + _FOOTER.size != size:
             raise DamagedRunError(path)
-        tail = os.pread(fd, central_length + info_length, zipped)
+        tail = os.pread(fd, central_length + info_length, start)
         if zlib.crc32(footer[:_CRC_AT], zlib.crc32(tail)) != crc:
             raise DamagedRunError(path)
         central, info = tail[:central_length], tail[central_length:]
@@ -98,6 +102,12 @@ class Run:
     def size(self) -> int:
         """Return the size of the run file in bytes."""
         return self.zipped + len(self.central) + len(self.info) + _FOOTER.size
+
+    def tail(self) -> bytes:
+        """Return the file without its members, as `open` reads it where it is not whole."""
+        with self.path.open("rb") as file:
+            file.seek(self.zipped)
+            return file.read()
 
     def names(self) -> list[Entry]:
         """Return the members in name order, parsed once; the list is not to be changed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Thread
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from layerkit.archive import Run, compose
@@ -47,15 +48,18 @@ class _Job:
     skip: Mapping[int, frozenset[str]]
 
 
-def compose_layers(
+def compose_layers(  # noqa: PLR0917 - all that layers are made of
     plan: Plan,
     prepared: Mapping[str, PreparedWheel],
     folder: Path,
     prefix: str,
     collisions: Mapping[str, str],
     opts: Mapping[str, Path] | None = None,
+    done: Mapping[str, BuiltLayer] = MappingProxyType({}),
 ) -> tuple[BuiltLayer, ...]:
     """Write `<prefix>-<layer>.zip` into `folder` for every layer of the plan that holds anything.
+
+    Layers that are `done` lie there already; they are among the results.
 
     An empty layer has no zip: it is not among the results, and a zip of its name that an earlier
     build left is removed. `prepared` is by canonical package name, `opts` are the runs of what
@@ -68,15 +72,17 @@ def compose_layers(
     jobs = [
         _job(layer, prepared, folder, prefix, collisions, opts.get(layer.name))
         for layer in plan.layers
-        if not layer.empty
+        if not layer.empty and layer.name not in done
     ]
     for layer in plan.layers:
         if layer.empty:
-            remove(_path(folder, prefix, layer))
-    return tuple(_write_all(jobs))
+            remove(zip_path(folder, prefix, layer))
+    built = {**done, **_write_all(jobs)}
+    return tuple(built[layer.name] for layer in plan.layers if not layer.empty)
 
 
-def _path(folder: Path, prefix: str, layer: PlannedLayer) -> Path:
+def zip_path(folder: Path, prefix: str, layer: PlannedLayer) -> Path:
+    """Return where the zip of a layer belongs."""
     return folder / f"{prefix}-{layer.name}.zip"
 
 
@@ -94,14 +100,14 @@ def _job(
     runs = tuple(map(Run.open, paths))
     return _Job(
         name=layer.name,
-        path=_path(folder, prefix, layer),
+        path=zip_path(folder, prefix, layer),
         packages=packages,
         runs=runs,
         skip=decide(layer.name, (*packages, DOCKERFILE)[: len(runs)], runs, collisions),
     )
 
 
-def _write_all(jobs: Sequence[_Job]) -> list[BuiltLayer]:
+def _write_all(jobs: Sequence[_Job]) -> dict[str, BuiltLayer]:
     """Write the layers, in as many threads as there are processors; raise the first error there was.
 
     Copying and hashing let other threads run. Each zip is put in place as soon as it is whole.
@@ -128,7 +134,7 @@ def _write_all(jobs: Sequence[_Job]) -> list[BuiltLayer]:
         thread.join()
     if errors:
         raise errors[0]
-    return [results[job.name] for job in jobs]
+    return results
 
 
 def _write(job: _Job) -> BuiltLayer:
