@@ -12,15 +12,18 @@ import shutil
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import deflate
+from zlib_ng import zlib_ng
 
 from environments import environment, program, runtime_python
 from layerkit import record
 from layerkit.archive import Archive
+from layerkit.archive.layout import DEFLATED
 from layerkit.archive.pieces import LEVEL
 from layerkit.bytecode.compiler import Compiler
 from layerkit.refine import SHARE, TRIED
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 
     from layerkit.archive import Member
 
-LEVELS = (1, 6, 7, 8, 9, 10, 12)
+_CHUNK = 1 << 20
+LEVELS = (1, 5, 6, 7, 8, 9, 10, 12)
 
 
 def say(text: str) -> None:
@@ -165,6 +169,24 @@ def verifying(wheels: Iterable[Path]) -> str:
     return aligned(["every member", "s"], rows)
 
 
+def inflaters(wheels: Iterable[Path]) -> str:
+    """Return what zlib and zlib-ng take to inflate the members of the wheels."""
+    streams = []
+    for path in wheels:
+        with Archive.open(path) as archive:
+            streams += [archive.raw(member) for member in archive.members if member.method == DEFLATED]
+    rows = []
+    for label, make in (("zlib", zlib.decompressobj), ("zlib-ng", zlib_ng.decompressobj)):
+        begun = time.process_time()
+        for stream in streams:
+            inflate, rest = make(-zlib.MAX_WBITS), stream
+            while not inflate.eof:
+                inflate.decompress(rest, _CHUNK)
+                rest = inflate.unconsumed_tail
+        rows.append([label, f"{time.process_time() - begun:.2f}"])
+    return aligned(["every stream", "s"], rows)
+
+
 def own(before: Path, after: Path) -> None:
     """Strip as prepare does; what it leaves is copied."""
     for path in before.iterdir():
@@ -221,6 +243,7 @@ def main() -> int:
     stripped = [bytes(strip(one).content or one) for one in found.libraries]
     kinds = {"libraries": stripped, "bytecode": bytecode(found.modules, python or sys.executable)}
     print(f"## What verifying takes\n\n{verifying(wheels.glob('*.whl'))}\n")
+    print(f"## Who inflates\n\n{inflaters(wheels.glob('*.whl'))}\n")
     print(f"## Levels of libdeflate\n\n{levels(kinds)}\n")
     print(f"## What is unchanged, compressed anew at level {LEVEL}\n\n{anew(found.kept, LEVEL)}\n")
     print(f"## Who strips\n\n{strippers(found.libraries, cache / 'scratch')}")

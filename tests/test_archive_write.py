@@ -121,7 +121,7 @@ def test_what_is_compressed_anew_has_the_bytes_that_it_always_had() -> None:
     assert method == zipfile.ZIP_DEFLATED
     assert (
         hashlib.sha256(stream).hexdigest()
-        == "e4ec2eedf91c1c2ed08e8a16fabb801fbae40d1580c850af5720ab7e69b651ea"
+        == "fc48520493b7fa4650edb774903d3489e6632a0e35c815e5f5cfdaa204a47234"
     )
 
 

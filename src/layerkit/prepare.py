@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from layerkit.workshop import Workshop
 
 # Stands for what `recipe` does to a wheel: another number, another key, and all is prepared anew.
-RECIPE = 8
+RECIPE = 9
 AS_IT_IS = Settings()
 KIND = "prepared"
 SUFFIX = ".run"

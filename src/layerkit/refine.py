@@ -38,7 +38,7 @@ WHOLE = 32 << 20
 TRIED = 256 << 10
 SHARE = 0.02
 SAMPLE = 64 << 10
-_BATCH = 512 << 10
+_BATCH = 2 << 20
 _LIBRARIES = ".libs"
 
 

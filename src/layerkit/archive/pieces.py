@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from layerkit.archive.sink import Sink
     from layerkit.archive.source import Handle
 
-# Of libdeflate's levels the one after which time doubles and size hardly shrinks: docs/prepared-wheels.md
+# Of libdeflate's levels the one after which time grows and size hardly shrinks: docs/prepared-wheels.md
 # has the figures. Another level, or another release of libdeflate, gives other bytes: see `compressed`.
-LEVEL = 7
+LEVEL = 6
 _NEEDED = 20  # version 2.0: folders and deflate
 MADE_BY = 3 << 8 | _NEEDED  # Unix, so that modes count
 _TIME, _DATE = 0, 1 << 5 | 1  # 1980-01-01 00:00:00

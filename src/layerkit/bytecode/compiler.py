@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
 import subprocess
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 OPTIONS = ("-s", "-S", "-B", "-X", "utf8", "-W", "ignore", "-c")
 SEED = {"PYTHONHASHSEED": "0"}
 _LENGTH = 8
+_PIPE = 1 << 18
 _LONGEST = 1 << 32  # an answer that is no answer
 _FORMAT = 2
 
@@ -59,6 +61,7 @@ class Compiler:
             )
         except OSError as error:
             raise broken(command[0], error.strerror or "it cannot be started") from error
+        _widen(self._stdin, self._stdout)
         self._name = command[0]
         try:
             version, tag = self._answer()
@@ -109,6 +112,16 @@ class Compiler:
     def _stdout(self) -> IO[bytes]:
         assert self._process.stdout is not None  # noqa: S101 - it was asked for as a pipe
         return self._process.stdout
+
+
+def _widen(*pipes: IO[bytes]) -> None:
+    """Let more wait in a pipe, so that its two ends take turns less often, where the system lets us."""
+    import fcntl
+
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            for pipe in pipes:
+                fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def request(sources: Sequence[Source]) -> bytes:
