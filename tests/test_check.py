@@ -138,9 +138,7 @@ def test_package_in_two_zips_in_two_versions_collides_and_says_who_wins(tmp_path
     second = zipped(tmp_path / "second.zip", installed_files("six 1.17"))
     found = check_zips([first, second], PY312, []).findings
     assert codes(found) == ["duplicate-package", "path-collision"]
-    assert (
-        found[1].text == f"second.zip comes later and replaces 1 files of first.zip: {SITE}/six/__init__.py"
-    )
+    assert found[1].text == f"second.zip comes later and replaces 1 file of first.zip: {SITE}/six/__init__.py"
 
 
 def test_same_content_at_one_path_is_no_collision(tmp_path: Path) -> None:

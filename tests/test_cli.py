@@ -358,6 +358,11 @@ def test_runtimes_and_cache_print_documents(shop: Path, tmp_path: Path, capsys: 
         (["build", "{shop}/nothing"], 3, "nothing"),
         (["build", "{shop}/api"], 3, "api"),
         (["check", "{shop}/api/app.py", "--runtime", "py312"], 6, "must not be: archive"),
+        (["check", "{shop}/api", "--runtime", "py312"], 2, "api: this is a folder, not a zip"),
+        (["check", "{shop}/gone.zip", "--runtime", "py312"], 2, "gone.zip: there is no such file"),
+        (["check", "--function", "gone.zip", "--runtime", "py312"], 2, "gone.zip: there is no such file"),
+        (["check", "/dev/null", "--runtime", "py312"], 2, "/dev/null: this is no file that can be read"),
+        (["build", "{shop}", "--sdk-version", "new"], 2, "--sdk-version: 'new' is not a version of boto3"),
         (["cache", "prune", "--max-size", "lots"], 2, "'lots' is no size"),
     ],
 )
@@ -378,6 +383,33 @@ def test_an_error_with_json_is_a_document_too(shop: Path, capsys: Capture) -> No
         "UsageError",
         2,
     )
+
+
+@pytest.mark.parametrize(
+    "wrong", [["check", "--fail-on", "often"], ["check", "--memory", "1"], ["frobnicate"]]
+)
+def test_a_command_line_that_makes_no_sense_is_a_document_too(capsys: Capture, wrong: list[str]) -> None:
+    assert run([*wrong, "--json"]) == 2
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    Draft202012Validator(schema("error")).validate(document)
+    assert document["what"] in said.err
+
+
+def test_an_error_of_the_system_names_its_file(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("layerkit.session.load", denied)
+    assert run(["build", "--json"]) == 9
+    said = capsys.readouterr()
+    assert (json.loads(said.out)["what"], json.loads(said.out)["where"]) == (
+        "Permission denied",
+        str(tmp_path),
+    )
+    assert f"error: {tmp_path}: Permission denied" in said.err
 
 
 def test_an_interrupt_is_one_line(shop: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

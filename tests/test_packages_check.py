@@ -68,7 +68,8 @@ def test_what_is_hidden_is_what_python_cannot_import(tmp_path: Path, name: str) 
     zips = [zipped(tmp_path / "first.zip", first), zipped(tmp_path / "second.zip", second)]
     made = zipped(tmp_path / "code.zip", code)
     found = check_zips(zips, target("py312"), [], function=made).findings
-    assert {one.code for one in found} == ({"package-hidden"} if hidden else set())
+    # Some cases have nothing in one of the zips, which is another matter.
+    assert {one.code for one in found} - {"empty-zip"} == ({"package-hidden"} if hidden else set())
     # The same laid down, and asked of an interpreter.
     for top, paths in (("task", [made]), ("opt", zips)):
         (tmp_path / top).mkdir()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ from factory import make_wheel
 from layerkit.archive import Member
 from layerkit.check import check_zips
 from layerkit.check.zip_check import ReadZip, check_files
+from layerkit.report.sarif import sarif
 from locks import PY312
 from zips import SITE, installed_files, zipped
 
@@ -40,9 +43,53 @@ def test_files_where_lambda_does_not_look_are_counted_by_folder(tmp_path: Path) 
     (found,) = check_zips([zipped(tmp_path / "one.zip", files)], PY312, []).findings
     assert (found.code, found.severity) == ("unreachable-files", "warning")
     assert found.text == (
-        "5 files lie where Lambda does not look: "
-        "README, numpy/, python/lib/python3.11/, python/lib/python3.12/"
+        "5 files where Lambda does not look: README, numpy/, python/lib/python3.11/, python/lib/python3.12/"
     )
+
+
+def test_a_wheel_that_was_unzipped_and_not_installed_is_told_by_its_data(tmp_path: Path) -> None:
+    data = "demo-1.0.data"
+    files = {f"{SITE}/{data}/purelib/demo.py": "", f"{SITE}/{data}/scripts/demo": "", f"{SITE}/fine.py": ""}
+    (found,) = check_zips([zipped(tmp_path / "one.zip", files)], PY312, []).findings
+    assert (found.code, found.where) == ("unreachable-files", "one.zip")
+    assert found.text == (
+        "2 files left in what a wheel carries to be installed elsewhere: "
+        f"{SITE}/{data}/purelib/, {SITE}/{data}/scripts/"
+    )
+    code = zipped(tmp_path / "code.zip", {f"{data}/platlib/demo.py": "", "app.py": ""})
+    (found,) = check_zips([], PY312, [], function=code).findings
+    assert (found.where, found.text.startswith("1 file left in")) == ("code.zip", True)
+    fine = {
+        f"{SITE}/x.data/purelib/a.py": "",
+        f"{SITE}/x-1.data/more/a.py": "",
+        f"{SITE}/x/y-1.data/data/a": "",
+    }
+    assert check_zips([zipped(tmp_path / "fine.zip", fine)], PY312, []).findings == ()
+
+
+def test_a_zip_without_anything_is_nothing_that_lambda_takes(tmp_path: Path) -> None:
+    hollow, code = zipped(tmp_path / "hollow.zip", {}), zipped(tmp_path / "code.zip", {})
+    folders = tmp_path / "folders.zip"
+    with zipfile.ZipFile(folders, "w") as archive:
+        info = zipfile.ZipInfo("python/")
+        info.external_attr = 0o40755 << 16
+        archive.writestr(info, b"")
+    found = check_zips([hollow, folders], PY312, [], function=code).findings
+    assert [(one.code, one.severity, one.where) for one in found] == [
+        ("empty-zip", "error", name) for name in ("hollow.zip", "code.zip")
+    ]
+
+
+def test_what_packages_and_files_call_themselves_is_shown_without_control_characters(tmp_path: Path) -> None:
+    files = {f"{SITE}/odd-1.dist-info/METADATA": "Name: odd\x1b[31m\nVersion: 1\nRequires-Dist: no good\n"}
+    path = zipped(tmp_path / os.fsdecode(b"\xff\x1b.zip"), files)
+    report = check_zips([path], PY312, [])
+    assert [one.name for one in report.subjects] == ["\\udcff\\x1b.zip"]
+    (found,) = report.findings
+    assert found.where == f"\\udcff\\x1b.zip: {SITE}/odd-1.dist-info/METADATA"
+    assert found.fix == "ask the authors of odd\\x1b[31m to correct it"
+    assert json.dumps(report.as_json(), ensure_ascii=False).isprintable()
+    assert sarif([("given", report)])["runs"][0]["results"]
 
 
 def test_function_code_may_lie_anywhere(tmp_path: Path) -> None:

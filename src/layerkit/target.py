@@ -29,6 +29,7 @@ _ARCH_NAMES = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _OLDEST_MANYLINUX = {"x86_64": 5, "aarch64": 17}
 _LAST_MINOR_WITH_M_ABI = 7
+SDK_VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +256,9 @@ def target(runtime: str, arch: str = "x86_64", sdk_version: str | None = None) -
 def _sdk(fact: dict[str, str] | None, seen: ImageFacts | None, version: str | None) -> Sdk | None:
     """Return the SDK as configured, else as the image has it, else as last seen, else None."""
     if version is not None:
+        if SDK_VERSION.fullmatch(version) is None:
+            what = f"{version!r} is not a version of boto3"
+            raise UsageError(what, where="--sdk-version", fix="it has three numbers, such as 1.40.4")
         return Sdk(boto3=version, botocore=version, source="the project's sdk-version")
     held = seen and (seen.version("boto3"), seen.version("botocore"))
     if seen and held and held[0] and held[1]:

@@ -53,4 +53,9 @@ def _line(problem: Problem) -> str:
 def printable(name: str) -> str:
     """Return a member's name as it may be shown: no control character reaches a terminal."""
     shown = name if len(name) <= _SHOWN_NAME else name[:_SHOWN_NAME] + "..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return escaped(shown)
+
+
+def escaped(text: str) -> str:
+    """Return text of strangers as it may be shown: what cannot be printed as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

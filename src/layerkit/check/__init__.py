@@ -109,6 +109,7 @@ def check_zips(
     `function` is the zip of the function's own code; `absent` names packages that are left out
     on purpose, with the reason. A zip that the strict reader refuses is a finding of its own.
     """
+    from layerkit.archive.problems import escaped
     from layerkit.check.sdk_check import check_pairs, check_sdk
     from layerkit.check.search_path import places
     from layerkit.check.zip_check import check_files, read_zip, stack_files
@@ -118,7 +119,7 @@ def check_zips(
     def read(path: Path, *, code: bool) -> ReadZip:
         # Zips of one name, from several folders, are told apart by their paths.
         name = path.name if names.count(path.name) == 1 else str(path)
-        return read_zip(path, target, code=code, name=name)
+        return read_zip(path, target, code=code, name=escaped(name))
 
     layers = [read(path, code=False) for path in paths]
     code = [read(function, code=True)] if function else []

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerkit.check.findings import Finding, finding
-from layerkit.check.words import some
+from layerkit.check.words import count, some
 from layerkit.target import facts, on_runtime
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def _machines(binaries: Mapping[str, Binary], target: Target) -> Iterator[Findin
             taken = stem in one.elf.modules or folder in _LIBRARY_FOLDERS or folder.endswith(".libs")
             groups[("foreign-machine" if taken else "foreign-binary", one.zip, one.elf.machine)].append(path)
     for (code, zip_, machine), paths in sorted(groups.items()):
-        text = f"{_files(paths)} for {machine}, and the function runs on {target.machine}: {some(paths)}"
+        many = count(len(paths), "file")
+        text = f"{many} for {machine}, and the function runs on {target.machine}: {some(paths)}"
         fix = f"install for the target: wheels tagged {target.machine}"
         yield finding(code, zip_, text, fix)
 
@@ -176,9 +177,5 @@ def _hardening(binaries: Mapping[str, Binary]) -> Iterator[Finding]:
             if getattr(one.elf, attribute):
                 groups[one.zip].append(path)
         for zip_, paths in sorted(groups.items()):
-            text = f"{_files(paths)} that {what}, which newer systems refuse: {some(paths)}"
+            text = f"{count(len(paths), 'file')} that {what}, which newer systems refuse: {some(paths)}"
             yield finding(code, zip_, text, f"build them with {option}, or take a newer version")
-
-
-def _files(paths: list[str]) -> str:
-    return "1 file" if len(paths) == 1 else f"{len(paths)} files"

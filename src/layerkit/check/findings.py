@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
+from layerkit.archive.problems import escaped
 from layerkit.errors import CheckFailedError, LimitExceededError, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ Severity = Literal["error", "warning"]
 
 CODES: dict[str, tuple[Severity, str]] = {
     "archive": ("error", "The zip is damaged, hostile or not a zip; nothing else in it was checked."),
+    "empty-zip": ("error", "A zip has nothing in it; Lambda takes no such zip."),
     "missing-requirement": (
         "error",
         "A package requires another one that neither the stack nor the runtime has.",
@@ -124,7 +126,11 @@ class Finding:
 
 
 def finding(code: str, where: str, text: str, fix: str) -> Finding:
-    """Return a finding; its severity is the one of its code."""
+    """Return a finding; its severity is the one of its code.
+
+    What a package says of itself stands in these texts: no control character of it reaches a terminal.
+    """
+    where, text, fix = ("\n".join(map(escaped, one.split("\n"))) for one in (where, text, fix))
     return Finding(code=code, severity=CODES[code][0], where=where, text=text, fix=fix)
 
 

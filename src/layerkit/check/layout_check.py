@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from layerkit.check.findings import Finding, finding
-from layerkit.check.words import some
+from layerkit.check.words import count, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ def check_modes(zip_: str, members: Sequence[Member], folders: Sequence[Member])
     closed = [one.name for one in members if not one.mode & _OTHERS_READ]
     closed += [one.name for one in folders if one.mode & _OTHERS_ENTER != _OTHERS_ENTER]
     if closed:
-        text = f"{len(closed)} files or folders may only be read by their owner, who is not the function:"
+        text = f"{count(len(closed), 'place')} that only the owner may read, who is not the function:"
         fix = "chmod -R a+rX before zipping; with Python's zipfile, set external_attr to 0o644 << 16"
         yield finding("unreadable-mode", zip_, f"{text} {some(closed)}", fix)
 

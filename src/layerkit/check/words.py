@@ -10,6 +10,11 @@ if TYPE_CHECKING:
 _SHOWN = 8
 
 
+def count(number: int, what: str) -> str:
+    """Return how many there are of something: 1 file, 2 files."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def some(names: Sequence[str]) -> str:
     """Return names as a sentence lists them: the first few, and how many more there are."""
     shown = ", ".join(names[:_SHOWN])

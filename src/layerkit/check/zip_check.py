@@ -16,7 +16,7 @@ from layerkit.check.packages_check import check_hidden
 from layerkit.check.requirements_check import Installed
 from layerkit.check.search_path import File, folders, places
 from layerkit.check.tag_check import check_suffixes, check_tags
-from layerkit.check.words import some
+from layerkit.check.words import count, some
 from layerkit.errors import WheelError
 from layerkit.metadata import dependencies, parse
 from layerkit.target import limit
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 # What Lambda looks into below /opt: sys.path, PATH, LD_LIBRARY_PATH, and the extensions it starts; and
 # where programs look that lie in bin/ beside it.
 _LOOKED_INTO = ("python/", "bin/", "lib/", "extensions/", "share/", "etc/", "libexec/")
+# Where a wheel has what an installer puts elsewhere, https://packaging.python.org/en/latest/specifications/
+# binary-distribution-format/#the-data-directory
+_DATA = re.compile(
+    r"((?:python/(?:lib/python\d+\.\d+/site-packages/)?)?[^/]+-[^/]+\.data/(?:purelib|platlib|scripts|headers|data)/)"
+)
 _VERSIONED = re.compile(r"python/lib/python(\d+\.\d+)/")
 
 
@@ -135,6 +140,9 @@ def check_files(layers: Sequence[ReadZip], code: Sequence[ReadZip], target: Targ
     yield from check_hidden(found)
     yield from check_elves(_binaries(files, inside), target)
     yield from path_collisions({layer.name: layer.members for layer in layers})
+    for each in every:
+        yield from _empty(each)
+        yield from _not_installed(each)
     for layer in layers:
         yield from _unreachable(layer, target)
 
@@ -205,9 +213,24 @@ def path_collisions(layers: Mapping[str, Iterable[Member | Entry]]) -> Iterator[
             if old[1:] != new[1:] and old[0] != layer:
                 replaced.setdefault((old[0], layer), []).append(member.name)
     for (loser, winner), names in replaced.items():
-        text = f"{winner} comes later and replaces {len(names)} files of {loser}: {some(names)}"
+        text = f"{winner} comes later and replaces {count(len(names), 'file')} of {loser}: {some(names)}"
         fix = "keep each file in one layer, or put the layer that shall win last"
         yield finding("path-collision", f"{loser}, {winner}", text, fix)
+
+
+def _empty(zip_: ReadZip) -> Iterator[Finding]:
+    """Yield that a zip has nothing in it; one that was refused says so itself."""
+    if not zip_.members and not zip_.folders and not any(each.code == "archive" for each in zip_.findings):
+        yield finding("empty-zip", zip_.name, "there is nothing in it", "leave it out, or build it again")
+
+
+def _not_installed(zip_: ReadZip) -> Iterator[Finding]:
+    """Yield the .data folders of wheels that were unzipped where they should have been installed."""
+    found = [match[1] for member in zip_.members if (match := _DATA.match(member.name))]
+    if found:
+        text = f"{count(len(found), 'file')} left in what a wheel carries to be installed elsewhere:"
+        fix = "unzipping a wheel does not install it: `layerkit build`, or pip install --target"
+        yield finding("unreachable-files", zip_.name, f"{text} {some(sorted(set(found)))}", fix)
 
 
 def _unreachable(layer: ReadZip, target: Target) -> Iterator[Finding]:
@@ -217,7 +240,8 @@ def _unreachable(layer: ReadZip, target: Target) -> Iterator[Finding]:
         if folder := _unreachable_folder(member.name, target):
             groups[folder] = groups.get(folder, 0) + 1
     if groups:
-        text = f"{sum(groups.values())} files lie where Lambda does not look: {some(sorted(groups))}"
+        lie = count(sum(groups.values()), "file")
+        text = f"{lie} where Lambda does not look: {some(sorted(groups))}"
         fix = f"packages belong into python/ or {target.site_packages('versioned')}/, programs into bin/"
         yield finding("unreachable-files", layer.name, text, f"{fix}, shared libraries into lib/")
 

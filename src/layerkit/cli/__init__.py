@@ -14,7 +14,7 @@ import click
 from layerkit import __version__
 from layerkit.cli.building import build, lock, plan
 from layerkit.cli.caching import cache
-from layerkit.cli.console import show
+from layerkit.cli.console import print_json, show
 from layerkit.cli.facts import runtimes
 from layerkit.cli.invoking import invoke
 from layerkit.cli.looking import check, sbom, tree
@@ -70,6 +70,8 @@ def _failed(error: BaseException, *, as_json: bool) -> int:
         click.echo("interrupted; nothing half-written is left", err=True)
     elif isinstance(error, click.ClickException):
         code = UsageError.exit_code
+        if as_json:
+            print_json("error", UsageError(error.format_message()).as_json())
         error.show()
     elif isinstance(error, BrokenPipeError):
         # Whoever read our output has seen enough; the interpreter must not complain at exit.

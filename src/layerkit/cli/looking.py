@@ -71,10 +71,11 @@ def check(*, zips: tuple[str, ...], code: Path | None, as_json: bool, **options:
 
     _usable(options, as_json=as_json)
     if zips or code:
-        from layerkit.publish.downloads import as_files
+        from layerkit.publish.downloads import as_files, named_file
 
         asked = check_targets(options["runtime"], options["arch"], options["sdk_version"])
         accounts = (options["profile"], options["role_arn"])
+        code = named_file(code) if code else None
         with engines(options) as given, as_files(zips, *accounts, talk(options)) as layers:
             reports = check_given(layers, code, asked, _inside(given, options))
         rules = CheckRules()

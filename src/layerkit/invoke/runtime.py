@@ -48,7 +48,7 @@ def interpreter(target: Target, store: Store, *, offline: bool = False) -> Path:
     found = find(target.minor, store, offline=offline)
     if found is None or found.path is None:
         fix = f"`uv python install {target.minor}`, or pyenv, or the system's packages; or --engine docker"
-        raise UsageError(f"there is no Python {target.minor} on this machine to run the handler", fix=fix)
+        raise UsageError(f"there is no Python {target.minor} on this machine", fix=fix)
     return Path(found.path)
 
 

@@ -6,7 +6,6 @@ once. What the names in it mean is for `declared_layers`, which knows the projec
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +29,7 @@ from layerkit.project.specs import (
     Slimming,
 )
 from layerkit.project.tables import Table, strings, table
-from layerkit.target import parse_arch, parse_runtime
+from layerkit.target import SDK_VERSION, parse_arch, parse_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -62,7 +61,6 @@ _MODES: tuple[OverLimitMode, ...] = ("error", "bundle", "nested-zip")
 _FUNCTION = ("layers", "code", "include", "exclude", *_ROOTS)
 # What no declared layer holds, as a key beside theirs.
 REST = "*"
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 # A place in the file, such as `pyproject.toml: tool.layerkit.layers.data[0]`, and what stands there.
 Placed = tuple[str, str]
@@ -185,7 +183,7 @@ def _words(table: Table, key: str, read_word: Callable[[str], str]) -> tuple[str
 def _sdk_version(table: Table) -> str | None:
     """Return the version of boto3 and botocore that the runtime brings."""
     version = table.string("sdk-version")
-    if version is not None and _VERSION.fullmatch(version) is None:
+    if version is not None and SDK_VERSION.fullmatch(version) is None:
         table.faults.add(table.at("sdk-version"), f"{version!r} is not a version of boto3 such as 1.40.4")
     return version
 

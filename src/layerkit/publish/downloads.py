@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from layerkit.archive.problems import escaped
 from layerkit.errors import AwsError, UsageError
 from layerkit.publish.names import LayerArn
 from layerkit.publish.places import Accounts, open_places
@@ -32,18 +33,19 @@ def as_files(
     """Give the file of each source, in their order: paths as they are, ARNs downloaded.
 
     What was downloaded is named by its ARN, and gone after the block. All ARNs are read before anything is
-    asked of AWS. Raises UsageError for an ARN that names no version, and AwsError.
+    asked of AWS. Raises UsageError for what is neither a file nor a version's ARN, and AwsError.
     """
     arns = {source: arn for source in sources if (arn := layer_version(source))}
+    files = {source: named_file(source) for source in sources if source not in arns}
     if not arns:
-        yield [Path(source) for source in sources]
+        yield [files[source] for source in sources]
         return
     places = cache(lambda region: open_places(Accounts(profiles=profiles, roles=roles, regions=(region,))))
     with TemporaryDirectory(prefix="layerkit-") as folder:
         for source, arn in arns.items():
             talk(f"downloading {source}")
             _download(source, arn, Path(folder), places(arn.region))
-        yield [Path(folder if source in arns else "", source) for source in sources]
+        yield [files.get(source, Path(folder, source)) for source in sources]
 
 
 def layer_version(source: str) -> LayerArn | None:
@@ -57,6 +59,16 @@ def layer_version(source: str) -> LayerArn | None:
     if arn is None and source.startswith("arn:") and not Path(source).exists():
         raise UsageError("this is no ARN of a layer's version", where=source, fix=_FORM)
     return arn
+
+
+def named_file(name: str | Path) -> Path:
+    """Return the path of a file that somebody named. Raises UsageError where there is none."""
+    path = Path(name)
+    if not path.is_file():
+        there = "there is no such file" if not path.exists() else "this is no file that can be read as a zip"
+        what = "this is a folder, not a zip" if path.is_dir() else there
+        raise UsageError(what, where=escaped(str(name)), fix="name a zip, or the ARN of a layer's version")
+    return path
 
 
 def _download(source: str, arn: LayerArn, folder: Path, places: Sequence[Place]) -> None:
