@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help layers test lint format bench e2e deployments bench-plan bench-coldstart slim-proof add-module-proof torture check-peers fuzz lock lock-tools venv venv-dev clean
+.PHONY: help layers test lint format bench e2e deployments bench-plan bench-coldstart slim-proof add-module-proof shared-store-proof torture check-peers fuzz lock lock-tools venv venv-dev clean
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that .venv is made with; empty: the first of python3, python3.14 ... python3.10 that is good enough.
@@ -60,6 +60,9 @@ slim-proof: venv-dev ## import all that the most used packages hold, whole and s
 
 add-module-proof: venv-dev ## have the function that makes layers make large ones in 512 MB, into its README
 	@PYTHONPATH=tests .venv/bin/python benchmarks/add_module_proof.py $(PROOF)
+
+shared-store-proof: venv-dev ## build lambda/ on an empty machine that has the shared store alone, into docs/shared-store.md
+	@PYTHONPATH=tests .venv/bin/python benchmarks/shared_store_proof.py $(PROOF)
 
 check-peers: venv-dev ## check the zips that other tools build, into docs/check-peers.md
 	@.venv/bin/python benchmarks/check_peers.py $(SETS)

@@ -115,7 +115,10 @@ def load_all(store: Store, keys: Collection[str], *, whole: bool = True) -> dict
     found = _tails(store, keys) if isinstance(store, SharedStore) and not whole else {}
     rest = [key for key in keys if key not in found]
     store.bring(KIND, rest, SUFFIX)
-    return found | {key: ready for key in rest if (ready := load(store, key))}
+    here = {key: ready for key in rest if (ready := load(store, key))}
+    if isinstance(store, SharedStore):
+        _share(store, here.values())
+    return found | here
 
 
 def _tails(store: Store, keys: Iterable[str]) -> dict[str, PreparedWheel]:
@@ -197,9 +200,17 @@ def prepare(
     )
 
 
+def _share(store: SharedStore, here: Iterable[PreparedWheel]) -> None:
+    """Send what was prepared before there was a shared store: a tail beside it says that it was offered."""
+    for wheel in here:
+        if store.sends and not store.has(TAILS, wheel.key, TAIL):
+            store.offer(KIND, wheel.key, SUFFIX, wheel.path)
+            _share_tail(store, wheel.key)
+
+
 def _share_tail(store: Store, key: str) -> None:
     """Have other machines read the end of a run without the rest."""
-    if isinstance(store, SharedStore):
+    if isinstance(store, SharedStore) and store.sends:
         with store.publish(TAILS, key, TAIL) as path:
             path.write_bytes(Run.open(store.path(KIND, key, SUFFIX)).tail())
 

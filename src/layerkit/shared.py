@@ -84,6 +84,11 @@ class SharedStore(Store):
         self._doing = _Doing(may_send=not read_only)
         _open.append(self)
 
+    @property
+    def sends(self) -> bool:
+        """Say whether what is made is sent."""
+        return self._doing.may_send and not self._doing.given_up
+
     def find(self, kind: str, digest: str, suffix: str = "", *, size: int | None = None) -> Path | None:
         """Return an entry, from the bucket where the folder has none."""
         found = super().find(kind, digest, suffix, size=size)
@@ -115,7 +120,7 @@ class SharedStore(Store):
 
     def offer(self, kind: str, digest: str, suffix: str, path: Path, sha256: str | None = None) -> None:
         """Send a finished file in the background, as long as it is the one with that sha256."""
-        if self._doing.may_send and not self._doing.given_up:
+        if self.sends:
             key = self._key(kind, digest, suffix)
             self._doing.sending.append(self._threads().submit(self._send, key, path, sha256))
 
