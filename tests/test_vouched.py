@@ -71,3 +71,27 @@ def test_a_lock_that_stands_is_asked_as_well(quick: BuiltWheel, tmp_path: Path) 
     assert run(["build", str(root)]) == 0
     assert run(["build", str(root), "--require-hashes"]) == 4
     assert quick.path.exists()
+
+
+@pytest.mark.parametrize("name", ["six", "python-dateutil", "urllib3"])
+def test_what_the_sdk_needs_and_a_layer_has_all_the_same_is_vouched_for_too(
+    quick: BuiltWheel, wheels: Path, tmp_path: Path, capsys: Capture, name: str
+) -> None:
+    made = make_wheel(wheels, name, "1.2")
+    root = folder(tmp_path, f"boto3\njmespath\n{name}==1.2\n")
+    make_wheel(wheels, "jmespath", "1.0")
+    assert run(["build", str(root), "--require-hashes"]) == 4
+    assert capsys.readouterr().err.split("own: ")[1].splitlines()[0] == f"{name} 1.2"
+    folder(tmp_path, f"boto3\njmespath\n{hashed(made.path, f'{name}==1.2')}")
+    assert run(["build", str(root), "--require-hashes"]) == 0
+    assert quick.path.exists()
+
+
+def test_an_sdk_that_is_shipped_is_vouched_for_as_a_whole(
+    quick: BuiltWheel, wheels: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    made = make_wheel(wheels, "six", "1.2")
+    root = folder(tmp_path, hashed(made.path, "six==1.2"))
+    assert run(["build", str(root), "--require-hashes", "--sdk", "bundle"]) == 4
+    assert capsys.readouterr().err.split("own: ")[1].splitlines()[0] == "boto3 1.42.0, botocore 1.42.0"
+    assert quick.path.exists()

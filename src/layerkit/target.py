@@ -29,6 +29,10 @@ _ARCH_NAMES = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _OLDEST_MANYLINUX = {"x86_64": 5, "aarch64": 17}
 _LAST_MINOR_WITH_M_ABI = 7
+# The SDK itself: it is left out of the layers or shipped as a whole; and what counts as it where a project
+# asks for it by name. What else belongs to the set (urllib3, python-dateutil, six) is shared with others.
+SDK_CORE = frozenset({"boto3", "botocore", "s3transfer"})
+SDK_AS_ROOT = SDK_CORE | {"jmespath"}
 SDK_VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 

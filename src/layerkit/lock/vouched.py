@@ -13,7 +13,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from layerkit.errors import ResolutionError
-from layerkit.target import sdk_set
+from layerkit.target import SDK_AS_ROOT, SDK_CORE, sdk_set
 
 if TYPE_CHECKING:
     from layerkit.lock import Lock, LockedPackage
@@ -48,16 +48,22 @@ def unvouched(project: Project, lock: Lock) -> list[str]:
 
 
 def _deployed(project: Project, lock: Lock) -> list[LockedPackage]:
-    """Return what the project needs beside the SDK that the runtime brings, and all that needs."""
-    brought = sdk_set() if lock.sdk.mode == "runtime" else frozenset()
-    known = {package.name: package for package in lock.packages if package.name not in brought}
-    waiting = [requirement.name for requirement in project.requirements()]
+    """Return what the project's requirements bring into layers, as plan/closure.py has it.
+
+    Where the SDK is the runtime's, it is left out with what nothing else needs. Where it is shipped, all of
+    its set is as soon as anything of it is, whoever asks.
+    """
+    known = {package.name: package for package in lock.packages}
+    left = lock.sdk.mode == "runtime"
+    names = [one.name for one in project.requirements()]
+    waiting = [name for name in names if not (left and name in SDK_AS_ROOT)]
     found: dict[str, LockedPackage] = {}
     while waiting:
         name = waiting.pop()
-        if name in known and name not in found:
+        if name in known and name not in found and not (left and name in SDK_CORE):
             found[name] = known[name]
             waiting += [needed.name for needed in known[name].requires]
+            waiting += sdk_set() if not left and name in sdk_set() else ()
     return sorted(found.values(), key=lambda package: package.name)
 
 

@@ -11,11 +11,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from layerkit.errors import LayerkitError, LimitExceededError
-from layerkit.plan.closure import SDK_CORE, closure, rules
+from layerkit.plan.closure import closure, rules
 from layerkit.plan.partition import partition
 from layerkit.plan.proof import doubts
 from layerkit.plan.ways import bundled, smaller
-from layerkit.target import limit
+from layerkit.target import SDK_CORE, limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from layerkit.errors import ConfigError, ResolutionError
-from layerkit.target import sdk_set
+from layerkit.target import SDK_AS_ROOT, SDK_CORE, sdk_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,11 +29,6 @@ Role = Literal["needed", "runtime", "never"]
 Chain = tuple[str, ...]
 # A package together with one of its extras; "" stands for what the package always needs.
 Node = tuple[str, str]
-
-# The SDK itself: it is left out or shipped as a whole. What else belongs to the set (urllib3,
-# python-dateutil, six, and jmespath unless it is asked for by name) is shared with other packages.
-SDK_CORE = frozenset({"boto3", "botocore", "s3transfer"})
-_SDK_AS_ROOT = SDK_CORE | {"jmespath"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +66,7 @@ class Rules:
             return "never"
         if self.mode == "runtime":
             through_sdk = parent == "runtime" and name in self.sdk
-            if through_sdk or name in (_SDK_AS_ROOT if parent is None else SDK_CORE):
+            if through_sdk or name in (SDK_AS_ROOT if parent is None else SDK_CORE):
                 return "runtime"
         return "never" if name in self.never else "needed"
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerkit.errors import ConfigError
-from layerkit.plan.closure import SDK_CORE
+from layerkit.target import SDK_CORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
