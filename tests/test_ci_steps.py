@@ -58,6 +58,7 @@ class Job:
             "action_path": str(ROOT),
             "token": "t",
             "repository": "a/b",
+            "event_name": "push",
             "ref_type": "branch",
             "ref_name": "main",
         }
@@ -74,7 +75,7 @@ class Job:
 
     def run(self, **inputs: str) -> subprocess.CompletedProcess[str]:
         """Run the steps of the action that have shell in them, and stop where one fails."""
-        given = {name: about.get("default", "") for name, about in ACTION["inputs"].items()} | inputs
+        given = {name: self._default(about) for name, about in ACTION["inputs"].items()} | inputs
         done = subprocess.CompletedProcess([], 0, "", "")
         for step in ACTION["runs"]["steps"]:
             if "run" not in step or not self._wanted(step.get("if"), given):
@@ -112,6 +113,14 @@ class Job:
             return {"inputs": inputs, "github": self.github, "runner": {"temp": str(self.temp)}}[kind][name]
 
         return re.sub(r"\$\{\{ ([\w.-]+) \}\}", known, text)
+
+    def _default(self, about: Mapping[str, str]) -> str:
+        """Return what an input is where nobody gives it: a text, or whether this is a pull request."""
+        text = about.get("default", "")
+        if text != "${{ startsWith(github.event_name, 'pull_request') }}":
+            assert "${{" not in text
+            return text
+        return str(self.github["event_name"].startswith("pull_request")).lower()
 
     def _wanted(self, condition: str | None, inputs: Mapping[str, str]) -> bool:
         """Work out an `if`: equalities joined by `&&`, and nothing else."""
@@ -175,6 +184,34 @@ def test_changes_are_held_against_the_last_release(job: Job, wheels: Path) -> No
     done = job.run()
     assert (done.returncode, done.stderr) == (0, done.stderr)
     assert re.search(r"\| quick \| changed \| 1\.0 .*\| 2\.0 ", job.file("GITHUB_STEP_SUMMARY"))
+
+
+def objects(cloud: Cloud) -> set[str]:
+    """Return the kinds of objects in the shared store."""
+    found = cloud.client("s3", "us-east-1").list_objects_v2(Bucket="shared").get("Contents", ())
+    return {one["Key"].partition("/")[0] for one in found}
+
+
+@pytest.mark.parametrize("event", ["push", "pull_request_target"])
+def test_jobs_share_a_store_that_pull_requests_only_read(job: Job, cloud: Cloud, event: str) -> None:
+    cloud.client("s3", "us-east-1").create_bucket(Bucket="shared")
+    job.github["event_name"] = event
+    done = job.run(store="s3://shared")
+    assert (done.returncode, done.stderr) == (0, done.stderr)
+    assert ({"prepared", "tails", "layers"} <= objects(cloud)) == (event == "push")
+    assert cloud.asked("GetObject")
+    assert bool(objects(cloud)) == (event == "push")
+
+
+def test_gitlabs_jobs_share_a_store_that_protected_refs_alone_write(job: Job, cloud: Cloud) -> None:
+    cloud.client("s3", "us-east-1").create_bucket(Bucket="shared")
+    build = {"RUNTIME": "python3.12", "ARCH": "x86_64", "LAYERKIT_STORE": "s3://shared"}
+    for protected in ("false", "true"):
+        shutil.rmtree(job.folder / ".layerkit-store", ignore_errors=True)
+        shutil.rmtree(job.folder / "dist", ignore_errors=True)
+        done = gitlab(job, ".layerkit", **build, CI_COMMIT_REF_PROTECTED=protected)
+        assert (done.returncode, done.stderr) == (0, done.stderr)
+        assert bool(objects(cloud)) == (protected == "true")
 
 
 def test_a_failure_is_marked_at_its_file(job: Job) -> None:

@@ -53,7 +53,7 @@ def open_store(
         said, where = named, ADDRESS
     if not said:
         return Store.default()
-    read_only = read_only or environment.get(READ_ONLY, "") not in ("", "0")
+    read_only = read_only or environment.get(READ_ONLY, "").lower() not in ("", "0", "false")
     return SharedStore(Store.default().root, Far.parse(said, where), say, read_only=read_only)
 
 
