@@ -105,7 +105,7 @@ ELSEWHERE = {
         "sdk_version",
     },
     "one state for each target": {"architectures", "runtimes"},
-    "what is built is the same": {"check", "engine", "import_may_fail", "publish", "store"},
+    "what is built is the same": {"check", "engine", "import_may_fail", "publish", "require_hashes", "store"},
     "the state names the files": {"output", "lock_folder"},
     "says only where things are": {"root", "file", "tool", "secret"},
 }

@@ -123,6 +123,7 @@ def test_options_become_uvs_arguments(tmp_path: Path) -> None:
         *("--allow-insecure-host", "host"),
     ]
     assert found.notes == []
+    assert (found.require_hashes, reading(tmp_path, "a\n").require_hashes) == (True, False)
 
 
 def test_no_binary_is_answered(tmp_path: Path) -> None:

@@ -95,3 +95,16 @@ def test_an_sdk_that_is_shipped_is_vouched_for_as_a_whole(
     assert run(["build", str(root), "--require-hashes", "--sdk", "bundle"]) == 4
     assert capsys.readouterr().err.split("own: ")[1].splitlines()[0] == "boto3 1.42.0, botocore 1.42.0"
     assert quick.path.exists()
+
+
+def test_a_requirements_file_may_ask_for_it_itself(
+    quick: BuiltWheel, tmp_path: Path, capsys: Capture
+) -> None:
+    root = folder(tmp_path, f"--require-hashes\n{hashed(quick.path, 'quick==1.0')}")
+    assert run(["build", str(root)]) == 4
+    assert "own: slow 2.0" in capsys.readouterr().err
+    more = root / "more.txt"
+    more.write_text("--require-hashes\n")
+    folder(tmp_path, "quick==1.0\n-r more.txt\n")
+    assert run(["lock", str(root)]) == 4
+    assert "own: quick 1.0, slow 2.0" in capsys.readouterr().err

@@ -115,7 +115,7 @@ def lock_target(session: Session, target: Target, *, upgrade: Sequence[str] = ()
     name the hashes itself and does not.
     """
     lock = _lock(session, target, upgrade=upgrade, renew=renew)
-    if session.require_hashes:
+    if session.require_hashes or session.project.require_hashes:
         from layerkit.lock.vouched import prove
 
         prove(with_pins(session.project), lock)

@@ -78,7 +78,8 @@ class Project:
     `notes` are sentences a user should see once. `output` and `lock_folder` are absolute.
     `secret` says that credentials or values of the environment are in it: write it nowhere.
     `tool` is the one whose lock comes first (see `existing_locks.find`), None for a lock itself.
-    `publish` is what the project says about publishing its layers.
+    `publish` is what the project says about publishing its layers. `require_hashes` says that its files
+    ask for a hash of every wheel.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Project:
     secret: bool = False
     tool: str | None = None
     publish: PublishTable = field(default_factory=PublishTable)
+    require_hashes: bool = False
 
     def layer(self, name: str) -> LayerSpec:
         """Return the layer of that name; load() has made sure that every named layer exists."""
@@ -205,6 +207,7 @@ def _declared(project: Project, declared: Declared) -> Project:
         constraints=declared.constraints,
         overrides=declared.overrides,
         index_arguments=declared.index_arguments,
+        require_hashes=declared.require_hashes,
         secret=declared.secret or any(map(has_credentials, texts)),
     )
 

@@ -41,7 +41,8 @@ class Declared:
 
     `name` is as the project writes it. `buildable` says that the project's own folder is a
     package. `inputs` are the files that were read; they and `notes` may grow while entries are
-    read. `secret` says that values of the environment stand in what was read.
+    read. `secret` says that values of the environment stand in what was read, `require_hashes` that the
+    files themselves ask for a hash of every wheel.
     """
 
     file: Path
@@ -58,6 +59,7 @@ class Declared:
     inputs: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     secret: bool = False
+    require_hashes: bool = False
 
     def named(self, name: str) -> tuple[Entry, ...]:
         """Return the entries that declare a package: the main ones, else an extra's, else a group's."""

@@ -106,4 +106,5 @@ def _requirements(path: Path, root: Path, faults: Faults) -> Declared:
         inputs=found.files,
         notes=found.notes,
         secret=found.secret,
+        require_hashes=found.require_hashes,
     )

@@ -51,7 +51,8 @@ class RequirementsFile:
     """What a requirements file and the files it names ask for.
 
     `index_arguments` are uv's, with absolute paths. `secret` says that variables of the
-    environment went into what was read, so that it must not be written anywhere.
+    environment went into what was read, so that it must not be written anywhere. `require_hashes` says
+    that a file asks for a hash of every wheel.
     """
 
     requirements: list[Requirement] = field(default_factory=list)
@@ -60,6 +61,7 @@ class RequirementsFile:
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     secret: bool = False
+    require_hashes: bool = False
 
 
 def read(
@@ -185,6 +187,8 @@ class _Reading:
             arguments += [option, _place(value, file.parent)]
         elif option == "--no-index":
             arguments.append(option)
+        elif option == "--require-hashes":
+            self.result.require_hashes = True
         elif option == "--pre":
             arguments += ["--prerelease", "allow"]
         elif option == "--trusted-host":
