@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 from layerkit import errors
+from layerkit.archive import ArchiveError, DamagedRunError
+from layerkit.archive.problems import Problem
 from layerkit.errors import LayerkitError, WheelError
 
 
@@ -18,7 +23,7 @@ def test_every_kind_of_error_has_an_exit_code_of_its_own() -> None:
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LayerkitError)
     ]
     codes = [kind.exit_code for kind in kinds]
-    assert len(codes) == len(set(codes)) == 13
+    assert len(codes) == len(set(codes)) == 14
     assert all(0 < code < 126 for code in codes)
 
 
@@ -30,3 +35,13 @@ def test_an_error_as_json_keeps_its_parts_apart() -> None:
         "where": "a.whl",
         "fix": None,
     }
+
+
+def test_errors_travel_between_processes_whatever_they_were_made_from() -> None:
+    plain = WheelError("is empty", where="a.whl", fix="download it again")
+    refused = ArchiveError("a.whl", [Problem(case="A1", text="is odd", member="x")])
+    damaged = DamagedRunError(Path("a.run"))
+    for error in (plain, refused, damaged):
+        found = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        assert (type(found), str(found), found.as_json()) == (type(error), str(error), error.as_json())
+    assert pickle.loads(pickle.dumps(damaged)).path == Path("a.run")  # noqa: S301 - our own

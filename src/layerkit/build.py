@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
     from layerkit.archive import Entry
     from layerkit.check.findings import Report
+    from layerkit.cluster import Cluster
     from layerkit.container.question import Question
     from layerkit.dockerfiles import OptLayer
     from layerkit.engines import Use
+    from layerkit.layer.finished import Wanted
     from layerkit.layer.function_code import CodeZip, FunctionCode
     from layerkit.layer.manifest import Manifest
     from layerkit.layer.zips import BuiltLayer
@@ -130,6 +132,20 @@ def build_target(session: Session, target: Target, *, locked: bool = False) -> B
         standing.remember(state, key, (path, *(path.parent / name for name in manifest.files())))
     _keep_out_of_git(project.lock_folder)
     return Built(manifest=manifest, path=path, unchanged=False, engine=session.engines.use(target.key))
+
+
+def build_targets(session: Session, *, locked: bool = False) -> list[Built]:
+    """Build all targets side by side, where others do the work; the first failure is raised."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(session.targets)) as pool:
+        work = [pool.submit(build_target, session, target, locked=locked) for target in session.targets]
+        try:
+            return [one.result() for one in work]
+        except BaseException:
+            if session.cluster:
+                session.cluster.stop()
+            raise
 
 
 def build_again(session: Session, target: Target) -> Built:
@@ -449,14 +465,38 @@ def _compose(session: Session, plan: Planned, folder: Path, prefix: str) -> tupl
         if not layer.empty
     ]
     away = {layer.name for layer in plan.plan.layers if finished.worth_taking(layer, plan.prepared)}
-    taken = finished.take(store, [one for one in wanted if one.name in away])
-    if taken:
+    lacking = [one for one in wanted if one.name in away]
+    taken = finished.take(store, lacking)
+    lacking = [one for one in lacking if one.name not in taken]
+    if session.cluster and lacking:
+        _compose_away(session, session.cluster, plan, lacking)
+        taken |= finished.take(store, lacking)
+    elif taken:
         layers = "layer" if len(taken) == 1 else "layers"
         session.talk(f"{plan.lock.target.key}: {len(taken)} {layers} taken from the shared store")
     composed = _compose_here(session, _made_whole(session, plan, taken), folder, prefix, taken)
     keys = {one.name: one.key for one in wanted}
     finished.offer(store, [(keys[one.name], one) for one in composed if one.name not in taken])
     return composed
+
+
+def _compose_away(session: Session, cluster: Cluster, plan: Planned, wanted: Sequence[Wanted]) -> None:
+    """Have the workers of a cluster compose layers; one that they lack something for is composed here."""
+    from layerkit.orders import LayerOrder, compose_layer
+
+    many = f"{len(wanted)} {'layer' if len(wanted) == 1 else 'layers'}"
+    session.talk(f"{plan.lock.target.key}: composing {many}")
+    orders = [
+        LayerOrder(
+            name=one.name,
+            key=one.key,
+            packages=tuple((name, plan.prepared[name].key) for name in one.packages),
+            collisions=tuple(sorted(session.project.collisions.items())),
+            opt=plan.opts[one.name].key if one.name in plan.opts else None,
+        )
+        for one in wanted
+    ]
+    cluster.do(compose_layer, orders, session.talk)
 
 
 def _made_whole(session: Session, plan: Planned, taken: Collection[str]) -> Planned:

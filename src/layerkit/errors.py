@@ -6,6 +6,8 @@ process. The table of exit codes in docs/exit-codes.md is checked against these 
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LayerkitError(Exception):
     """The root of all errors that layerkit raises on purpose.
@@ -22,6 +24,10 @@ class LayerkitError(Exception):
         self.what = what
         self.where = where
         self.fix = fix
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let errors travel between processes with all they hold, whatever their class was made from."""
+        return _again, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
         """Join the parts into the text a user reads."""
@@ -109,3 +115,17 @@ class FunctionError(LayerkitError):
     """A function that was invoked failed: it raised, crashed, or took more time or memory than it had."""
 
     exit_code = 13
+
+
+class ClusterError(LayerkitError):
+    """A cluster's scheduler cannot be reached, or its workers are missing, dying, or not fit for the work."""
+
+    exit_code = 14
+
+
+def _again(kind: type[LayerkitError], args: tuple[Any, ...], held: dict[str, Any]) -> LayerkitError:
+    """Return an error as it was in another process."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(held)
+    return error

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from layerkit.bytecode.finding import find
 from layerkit.bytecode.in_image import Images
+from layerkit.orders import compiling
+from layerkit.redaction import strip_credentials
 from layerkit.session import fetch_wheels
 from layerkit.settings import Settings
 from layerkit.slim import rules
@@ -15,12 +17,12 @@ from layerkit.slim import rules
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layerkit.bytecode.compiler import Compiler, Compiles
+    from layerkit.bytecode.compiler import Compiles
+    from layerkit.cluster import Cluster
     from layerkit.lock import LockedPackage
     from layerkit.prepare import PreparedWheel
     from layerkit.session import Session
     from layerkit.target import Target
-    from layerkit.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ def means(session: Session, target: Target) -> Means:
         return Means(settings=settings, notes=(_without(target),))
     return Means(
         settings=replace(settings, bytecode=project.bytecode, interpreter=found.interpreter),
-        start=partial(_start, found.path) if found.path else partial(images.start, found.interpreter),
+        start=compiling(found, images),
     )
 
 
@@ -73,12 +75,20 @@ def prepare_wheels(
         package.name: preparing.key(package.wheel.sha256, target, package.name, by.settings)
         for package in packages
     }
-    found = preparing.load_all(session.store, keys.values(), whole=whole)
-    prepared = {name: found[key] for name, key in keys.items() if key in found}
-    missing = [package for package in packages if package.name not in prepared]
+
+    def load() -> tuple[dict[str, PreparedWheel], list[LockedPackage]]:
+        found = preparing.load_all(session.store, keys.values(), whole=whole)
+        ready = {name: found[key] for name, key in keys.items() if key in found}
+        return ready, [package for package in packages if package.name not in ready]
+
+    prepared, missing = load()
+    if missing:
+        session.talk(f"{target.key}: preparing {len(missing)} {'wheel' if len(missing) == 1 else 'wheels'}")
+    if missing and session.cluster:
+        _prepare_away(session, session.cluster, target, missing, by)
+        prepared, missing = load()  # what a bucket lost meanwhile is prepared here
     if missing:
         fetch_wheels(session, [package.wheel for package in missing])
-        session.talk(f"{target.key}: preparing {len(missing)} {'wheel' if len(missing) == 1 else 'wheels'}")
         prepared.update(_prepare_all(session, target, missing, by))
     return prepared
 
@@ -89,34 +99,46 @@ def _prepare_all(
     """Prepare wheels side by side, the largest first, in one workshop."""
     from concurrent.futures import ThreadPoolExecutor
 
+    from layerkit.orders import prepared
     from layerkit.workshop import Workshop
 
+    fetch = partial(fetch_wheels, session)
     largest = sorted(packages, key=lambda package: -(package.wheel.size or 0))
     with Workshop(by.start) as workshop, ThreadPoolExecutor(workshop.threads) as pool:
-        done = pool.map(lambda package: _prepare_one(session, target, package, by, workshop), largest)
+        done = pool.map(
+            lambda package: prepared(
+                package.wheel, target, by.settings, session.store, workshop, fetch=fetch, talk=session.talk
+            ),
+            largest,
+        )
         return {package.name: wheel for package, wheel in zip(largest, done, strict=True)}
 
 
-def _prepare_one(
-    session: Session, target: Target, package: LockedPackage, by: Means, workshop: Workshop
-) -> PreparedWheel:
-    """Prepare a wheel; one that rotted in the store is taken out of it and fetched once more."""
-    from layerkit.errors import WheelError
-    from layerkit.prepare import prepare
-    from layerkit.wheel import file_sha256
+def _prepare_away(
+    session: Session, cluster: Cluster, target: Target, packages: Sequence[LockedPackage], by: Means
+) -> None:
+    """Have the workers of a cluster prepare wheels; what lies on this machine alone is sent to them."""
+    from layerkit import prepare as preparing
+    from layerkit.orders import WheelOrder, prepare_wheel, source_key
 
-    store, wheel = session.store, package.wheel
-    path = store.path("wheels", wheel.sha256, ".whl")
-    make = partial(prepare, path, wheel.filename, wheel.sha256, target, store, by.settings, workshop=workshop)
-    try:
-        return make()
-    except WheelError:
-        if file_sha256(path) == wheel.sha256:
-            raise
-    session.talk(f"{wheel.filename} was damaged in the store; fetching it again")
-    store.evict("wheels", wheel.sha256, ".whl")
-    fetch_wheels(session, [wheel])
-    return make()
+    wheels = [package.wheel for package in packages]
+    cluster.hand_over(wheels, lambda some: fetch_wheels(session, some))
+    orders = [
+        WheelOrder(
+            wheel=replace(
+                package.wheel, url=package.wheel.url and strip_credentials(package.wheel.url), path=None
+            ),
+            key=preparing.key(package.wheel.sha256, target, package.name, by.settings),
+            target=target,
+            settings=by.settings,
+            images=session.project.containers.images,
+            engine=session.engines.rule,
+            offline=session.offline,
+            source=source_key(package.source.sdist, target) if package.source else None,
+        )
+        for package in packages
+    ]
+    cluster.do(prepare_wheel, orders, session.talk)
 
 
 def _images(session: Session, target: Target) -> Images:
@@ -128,12 +150,6 @@ def _images(session: Session, target: Target) -> Images:
         talk=session.talk,
         offline=session.offline,
     )
-
-
-def _start(path: str) -> Compiler:
-    from layerkit.bytecode.compiler import Compiler
-
-    return Compiler([path])
 
 
 def _without(target: Target) -> str:

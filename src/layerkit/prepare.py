@@ -190,7 +190,7 @@ def prepare(
 
                 workshop = stack.enter_context(Workshop(threads=1))
             _make(path, wheel_path, filename, sha256, target, settings, workshop=workshop)
-        _share_tail(store, own_key)
+        share_tail(store, own_key)
         if ready := load(store, own_key):
             return ready
     raise StorageError(
@@ -205,10 +205,10 @@ def _share(store: SharedStore, here: Iterable[PreparedWheel]) -> None:
     for wheel in here:
         if store.sends and not store.has(TAILS, wheel.key, TAIL):
             store.offer(KIND, wheel.key, SUFFIX, wheel.path)
-            _share_tail(store, wheel.key)
+            share_tail(store, wheel.key)
 
 
-def _share_tail(store: Store, key: str) -> None:
+def share_tail(store: Store, key: str) -> None:
     """Have other machines read the end of a run without the rest."""
     if isinstance(store, SharedStore) and store.sends:
         with store.publish(TAILS, key, TAIL) as path:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from layerkit import lock as locks
 from layerkit.engines import INSIDE, Engines, rule_of
-from layerkit.errors import BuildError, ResolutionError, UsageError
+from layerkit.errors import BuildError, LayerkitError, ResolutionError, UsageError
 from layerkit.project import load, validate, with_pins
+from layerkit.redaction import strip_credentials
 from layerkit.shared import open_store
 from layerkit.target import maintained_runtimes, parse_arch, parse_runtime
 from layerkit.target import target as make_target
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from layerkit.cluster import Cluster
     from layerkit.container.building import Builder
     from layerkit.fetch.download import Progress
     from layerkit.lock import Lock, LockedPackage, WheelRef
     from layerkit.lock.places import Inside
-    from layerkit.lock.sources import Sources
+    from layerkit.lock.sources import BuiltWheel, Sources
+    from layerkit.lock.uv import Candidate
     from layerkit.project import Overrides, Project
     from layerkit.store import Store
     from layerkit.target import Target
@@ -35,7 +38,8 @@ class Session:
     `project` was read without the pins of existing locks, which only a new resolution needs.
     `engines` says what containers may be used for, and is the way to them; `builders` are those of the
     targets that had something to build. `require_hashes` says that the project has to vouch for every wheel.
-    `fetching` lets one target download at a time, which is many files side by side.
+    `fetching` lets one target download at a time, which is many files side by side. With a `cluster` its
+    workers do what takes time.
     """
 
     project: Project
@@ -48,6 +52,7 @@ class Session:
     builders: dict[str, Builder] = field(default_factory=dict)
     require_hashes: bool = False
     fetching: threading.Lock = field(default_factory=threading.Lock)
+    cluster: Cluster | None = None
 
 
 def open_session(
@@ -242,8 +247,67 @@ def _built_again(session: Session, lock: Lock) -> list[str]:
     missing = _unbuilt(session, lock)
     if not missing:
         return []
+    from layerkit.container.building import differs
+    from layerkit.lock.uv import Candidate
+
+    locked = [
+        (Candidate(name=one.name, version=one.version, wheels=(), sdist=one.source.sdist), one)
+        for one in missing
+        if one.source
+    ]
+    if made := _built_away(session, lock.target, locked):
+        pairs = ((one, one.source, built) for (_, one), built in zip(locked, made, strict=True))
+        return [text for one, source, built in pairs if source and (text := differs(one, source, built))]
     builder = _builder(session, lock.target)
     return [text for package in missing if (text := builder.again(package)) is not None]
+
+
+def _built_away(
+    session: Session, target: Target, wanted: Sequence[tuple[Candidate, LockedPackage | None]]
+) -> list[BuiltWheel] | None:
+    """Have the workers of a cluster that have an engine build source archives; None where none can.
+
+    They cannot where the image to build in is made from a file of this machine, nor what lies here alone.
+    """
+    build_files = dict(session.project.containers.build_files)
+    sdists = [candidate.sdist for candidate, _ in wanted if candidate.sdist and candidate.sdist.url]
+    if session.cluster is None or build_files or len(sdists) < len(wanted):
+        return None
+    from layerkit.lock.sources import build_constraints
+    from layerkit.orders import SourceOrder, build_source, keep_logs
+
+    able = _with_engines(session.cluster)
+    if not able or session.engines.rule == "wheels":
+        return None
+    orders = [
+        SourceOrder(
+            candidate=replace(candidate, sdist=None),
+            sdist=replace(sdist, url=strip_credentials(sdist.url or "")),
+            locked=locked,
+            target=target,
+            containers=session.project.containers,
+            bounds=build_constraints(session.project.root),
+            engine=session.engines.rule,
+            offline=session.offline,
+        )
+        for (candidate, locked), sdist in zip(wanted, sdists, strict=True)
+    ]
+    many = f"{len(orders)} {'package' if len(orders) == 1 else 'packages'}"
+    session.talk(f"{target.key}: building {many} from source")
+    try:
+        made = session.cluster.do(build_source, orders, session.talk, only=able)
+    except LayerkitError as error:
+        keep_logs(error, session.project.lock_folder)
+        raise
+    # The orders for what is prepared from these wheels know them by their digests.
+    return made
+
+
+def _with_engines(cluster: Cluster) -> list[str]:
+    """Return the workers that have an engine."""
+    from layerkit.container.engine import present
+
+    return [address for address, has in cluster.ask(present).items() if has]
 
 
 def _sources(session: Session, target: Target) -> Sources:
@@ -253,8 +317,13 @@ def _sources(session: Session, target: Target) -> Sources:
     """
     from layerkit.lock.sources import Sources
 
-    build = session.project.containers.build
-    return Sources(build, _builder(session, target), may_add=_may_build(session))
+    build, builder = session.project.containers.build, _builder(session, target)
+
+    def build_all(many: Sequence[Candidate]) -> Sequence[BuiltWheel]:
+        made = _built_away(session, target, [(one, None) for one in many])
+        return made or [builder(one) for one in many]
+
+    return Sources(build, builder, may_add=_may_build(session), build_all=build_all)
 
 
 def _may_build(session: Session) -> bool:
@@ -262,6 +331,8 @@ def _may_build(session: Session) -> bool:
     from layerkit.container.engine import present
 
     rule = session.engines.rule
+    if rule == "auto" and session.cluster is not None and not present():
+        return bool(_with_engines(session.cluster))
     return rule == "docker" or (rule == "auto" and present())
 
 

@@ -53,8 +53,13 @@ def open_store(
         said, where = named, ADDRESS
     if not said:
         return Store.default()
-    read_only = read_only or environment.get(READ_ONLY, "").lower() not in ("", "0", "false")
+    read_only = read_only or reads_only(environment)
     return SharedStore(Store.default().root, Far.parse(said, where), say, read_only=read_only)
+
+
+def reads_only(environment: Mapping[str, str] = os.environ) -> bool:
+    """Say whether nothing may be sent from here."""
+    return environment.get(READ_ONLY, "").lower() not in ("", "0", "false")
 
 
 @dataclass(slots=True)
@@ -66,6 +71,7 @@ class _Doing:
     absent: set[str] = field(default_factory=set)
     given_up: bool = False
     may_send: bool = True
+    unsent: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -130,7 +136,36 @@ class SharedStore(Store):
         with super().publish(kind, digest, suffix) as temporary:
             yield temporary
         if kind in KINDS:
-            self.offer(kind, digest, suffix, self.path(kind, digest, suffix))
+            self.share(kind, digest, suffix)
+
+    def share(self, kind: str, digest: str, suffix: str = "") -> None:
+        """Send an entry of the folder in the background, unless the bucket has it."""
+        self.offer(kind, digest, suffix, self.path(kind, digest, suffix))
+
+    def again(self, say: Callable[[str], None]) -> SharedStore:
+        """Return the same folder and bucket, with nothing remembered of what the bucket lacks.
+
+        Whoever asked for it has to settle it.
+        """
+        other = SharedStore(self.root, self.far, say, read_only=not self.sends)
+        other._bucket = self._bucket  # its connections are what is shared
+        _open.remove(other)
+        return other
+
+    def look_again(self) -> None:
+        """Forget what the bucket lacked: other machines have sent something since."""
+        self._doing.absent.clear()
+
+    def deliver(self) -> None:
+        """Wait until all that was to be sent is in the bucket. Raises NetworkError where it is not."""
+        for one in list(self._doing.sending):
+            one.result()
+        if not self.sends:
+            raise NetworkError(
+                f"what was made cannot be sent: {self._doing.unsent or f'{READ_ONLY} is set'}",
+                where=str(self.far),
+                fix="look at the credentials and the network of that machine",
+            )
 
     def evict(self, kind: str, digest: str, suffix: str = "") -> None:
         """Remove an entry whose bytes are wrong, and do not fetch it again: its copy may be as wrong."""
@@ -249,16 +284,18 @@ class SharedStore(Store):
         return f"{self.far.prefix}{kind}/{name[:2]}/{name}"
 
     def _threads(self) -> ThreadPoolExecutor:
-        if self._doing.pool is None:
-            from concurrent.futures import ThreadPoolExecutor
+        with self._doing.lock:
+            if self._doing.pool is None:
+                from concurrent.futures import ThreadPoolExecutor
 
-            self._doing.pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="layerkit-shared")
-        return self._doing.pool
+                self._doing.pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="layerkit-shared")
+            return self._doing.pool
 
     def _give_up(self, error: Exception) -> None:
         """Go on without the bucket, and say so once."""
         with self._doing.lock:
             first, self._doing.given_up = not self._doing.given_up, True
+            self._doing.unsent = words(error)
         if first:
             self._say(f"shared store: {self.far} cannot be used: {words(error)}; going on without it")
 
@@ -266,6 +303,7 @@ class SharedStore(Store):
         """Send nothing more, and say so once: who may not write can still read."""
         with self._doing.lock:
             first, self._doing.may_send = self._doing.may_send, False
+            self._doing.unsent = words(error)
         if first:
             self._say(f"shared store: nothing more is sent to {self.far}: {words(error)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerkit.build import Built
+    from layerkit.session import Session
 
 
 @click.command()
@@ -24,23 +26,33 @@ if TYPE_CHECKING:
 @click.option(
     "--verify", is_flag=True, help="Build twice, the second time from the wheels alone, and compare."
 )
+@click.option(
+    "--scheduler",
+    envvar="LAYERKIT_SCHEDULER",
+    show_envvar=True,
+    metavar="tcp://HOST:PORT",
+    help="Have a Dask cluster's workers prepare, build from source and compose.",
+)
 @SUMMARY
 def build(
-    *, as_json: bool, locked: bool, explain_size: bool, verify: bool, summary: Path | None, **options: Any
+    *,
+    as_json: bool,
+    locked: bool,
+    explain_size: bool,
+    verify: bool,
+    scheduler: str | None,
+    summary: Path | None,
+    **options: Any,
 ) -> None:
     """Build the layers of PROJECT: lock, fetch, compose, check.
 
     Prints the paths of the zips. What is unchanged is not built again.
     """
-    from layerkit.build import build_target
     from layerkit.report import show_build
-    from layerkit.session import lock_targets
 
     session = opened(options)
     with session.engines:
-        if len(session.targets) > 1:
-            lock_targets(session, renew=not locked)
-        built = [build_target(session, target, locked=locked) for target in session.targets]
+        built = _built(session, scheduler, locked=locked)
         if verify:
             from layerkit.verify import verify_target
 
@@ -61,6 +73,23 @@ def build(
             show_sizes(one.manifest)
         for path in one.paths():
             click.echo(path)
+
+
+def _built(session: Session, scheduler: str | None, *, locked: bool) -> list[Built]:
+    """Build all targets, on a cluster where its scheduler is named."""
+    from layerkit.build import build_target, build_targets
+    from layerkit.session import lock_targets
+
+    if scheduler:
+        from layerkit.cluster import open_cluster
+
+        with open_cluster(scheduler, session.store) as cluster:
+            away = replace(session, cluster=cluster)
+            lock_targets(away, renew=not locked)
+            return build_targets(away, locked=locked)
+    if len(session.targets) > 1:
+        lock_targets(session, renew=not locked)
+    return [build_target(session, target, locked=locked) for target in session.targets]
 
 
 def _sizes(built: Built, *, asked: bool) -> dict[str, Any]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from layerkit.container.images import Image
     from layerkit.container.notes import Note
     from layerkit.container.room import Room, Rooms
-    from layerkit.lock import LockedPackage, WheelRef
+    from layerkit.lock import LockedPackage, Source, WheelRef
     from layerkit.lock.sources import BuiltWheel
     from layerkit.project import Project
     from layerkit.store import Store
@@ -65,10 +65,13 @@ class Bench:
 class Builder:
     """Builds the source archives of one target, one after the other, in one container."""
 
-    def __init__(self, bench: Bench) -> None:
-        """Keep what to work with; nothing is started before a wheel has to be built."""
+    def __init__(self, bench: Bench, bounds: tuple[str, ...] | None = None) -> None:
+        """Keep what to work with; nothing is started before a wheel has to be built.
+
+        `bounds` are constraints of what builds may use, by default those of the project.
+        """
         self._bench = bench
-        self._bounds = build_constraints(bench.project.root)
+        self._bounds = build_constraints(bench.project.root) if bounds is None else bounds
         self._at_work: list[str] = []
         self._equipped: dict[str, Surroundings] = {}
 
@@ -81,7 +84,7 @@ class Builder:
             raise BuildError(
                 "there is no source archive of it", where=f"{candidate.name} {candidate.version}"
             )
-        return self._from_source(candidate, candidate.sdist, None)
+        return self.built(candidate, candidate.sdist, None)
 
     def again(self, package: LockedPackage) -> str | None:
         """Have the wheel of a locked package in the store; say what differs if it is another one now.
@@ -92,12 +95,7 @@ class Builder:
         if source is None:
             return None
         candidate = Candidate(name=package.name, version=package.version, wheels=(), sdist=source.sdist)
-        made = self._from_source(candidate, source.sdist, package)
-        if made.wheel.sha256 == package.wheel.sha256:
-            return None
-        image = made.source.digest
-        why = "" if image == source.digest else f", in the image {image} and not in {source.digest}"
-        return f"{package.name} {package.version} (sha256 {made.wheel.sha256[:12]}...{why})"
+        return differs(package, source, self.built(candidate, source.sdist, package))
 
     def folder(self, folder: Path, content: str, kept: Path) -> Path:
         """Return the wheel that a local folder builds into, under its own name in `kept`.
@@ -117,7 +115,7 @@ class Builder:
                 note = self._built(key, candidate, sdist, self._image(), ())
         return place(bench.store.path("wheels", note.sha256, ".whl"), kept / note.filename)
 
-    def _from_source(self, candidate: Candidate, sdist: WheelRef, locked: LockedPackage | None) -> BuiltWheel:
+    def built(self, candidate: Candidate, sdist: WheelRef, locked: LockedPackage | None) -> BuiltWheel:
         """Return a wheel from the store, the locked one where one is locked, or build it."""
         bench = self._bench
         name = f"{candidate.name}-{candidate.version}"
@@ -240,6 +238,15 @@ class Builder:
         packages = [pick(candidate, bench.target) for candidate in found]
         bench.fetch([package.wheel for package in packages])
         return [(one, bench.store.path("wheels", one.wheel.sha256, ".whl")) for one in packages]
+
+
+def differs(package: LockedPackage, source: Source, made: BuiltWheel) -> str | None:
+    """Say what differs where the wheel that was built is not the one of the lock."""
+    if made.wheel.sha256 == package.wheel.sha256:
+        return None
+    image = made.source.digest
+    why = "" if image == source.digest else f", in the image {image} and not in {source.digest}"
+    return f"{package.name} {package.version} (sha256 {made.wheel.sha256[:12]}...{why})"
 
 
 def _verify(wheel: Path, candidate: Candidate) -> None:

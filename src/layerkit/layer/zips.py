@@ -70,7 +70,13 @@ def compose_layers(  # noqa: PLR0917 - all that layers are made of
     sweep(folder)
     opts = opts or {}
     jobs = [
-        _job(layer, prepared, folder, prefix, collisions, opts.get(layer.name))
+        _job(
+            layer.name,
+            {name: prepared[name] for name in sorted(layer.packages)},
+            zip_path(folder, prefix, layer),
+            collisions,
+            opts.get(layer.name),
+        )
         for layer in plan.layers
         if not layer.empty and layer.name not in done
     ]
@@ -86,24 +92,34 @@ def zip_path(folder: Path, prefix: str, layer: PlannedLayer) -> Path:
     return folder / f"{prefix}-{layer.name}.zip"
 
 
+def compose_layer(
+    name: str,
+    wheels: Mapping[str, PreparedWheel],
+    path: Path,
+    collisions: Mapping[str, str],
+    opt: Path | None = None,
+) -> BuiltLayer:
+    """Write one layer of wheels, by package, to `path`. Raises what `compose_layers` raises."""
+    return _write(_job(name, wheels, path, collisions, opt))
+
+
 def _job(
-    layer: PlannedLayer,
-    prepared: Mapping[str, PreparedWheel],
-    folder: Path,
-    prefix: str,
+    name: str,
+    wheels: Mapping[str, PreparedWheel],
+    path: Path,
     collisions: Mapping[str, str],
     opt: Path | None,
 ) -> _Job:
     """Open the runs of a layer and decide every collision in it."""
-    packages = tuple(sorted(layer.packages))
-    paths = [*(prepared[package].path for package in packages), *([opt] if opt else [])]
+    packages = tuple(sorted(wheels))
+    paths = [*(wheels[package].path for package in packages), *([opt] if opt else [])]
     runs = tuple(map(Run.open, paths))
     return _Job(
-        name=layer.name,
-        path=zip_path(folder, prefix, layer),
+        name=name,
+        path=path,
         packages=packages,
         runs=runs,
-        skip=decide(layer.name, (*packages, DOCKERFILE)[: len(runs)], runs, collisions),
+        skip=decide(name, (*packages, DOCKERFILE)[: len(runs)], runs, collisions),
     )
 
 

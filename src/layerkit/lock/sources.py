@@ -19,7 +19,7 @@ from layerkit.fetch import uv_settings
 from layerkit.lock.uv import UnsatisfiableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from layerkit.lock import Source, WheelRef
     from layerkit.lock.uv import Candidate
@@ -89,11 +89,19 @@ class Sources:
     """Takes packages from source: those that the project names, and where it may those that have to be."""
 
     def __init__(
-        self, forced: Iterable[str], build: Callable[[Candidate], BuiltWheel], *, may_add: bool
+        self,
+        forced: Iterable[str],
+        build: Callable[[Candidate], BuiltWheel],
+        *,
+        may_add: bool,
+        build_all: Callable[[Sequence[Candidate]], Sequence[BuiltWheel]] | None = None,
     ) -> None:
-        """Keep what to build with; `may_add` allows packages beside the forced ones."""
+        """Keep what to build with; `may_add` allows packages beside the forced ones.
+
+        `build_all` builds several at once.
+        """
         self._names = set(forced)
-        self._build = build
+        self._build_all = build_all or (lambda many: [build(one) for one in many])
         self.may_add = may_add
         self._built: dict[tuple[str, str], BuiltWheel] = {}
 
@@ -116,18 +124,19 @@ class Sources:
             ]
             if not missing:
                 return tuple(self._with_wheel(candidate) for candidate in found)
-            for candidate in missing:
-                self._learn(candidate)
+            self._learn(missing)
 
-    def _learn(self, candidate: Candidate) -> None:
-        """Build the wheel of one candidate."""
-        tried = [version for name, version in self._built if name == candidate.name]
-        if len(tried) == _MOST_VERSIONS:
-            raise ResolutionError(
-                f"{candidate.name}: the versions {', '.join(tried)} were built, and none of them fits",
-                fix="narrow its version in the requirements",
-            )
-        self._built[candidate.name, candidate.version] = self._build(candidate)
+    def _learn(self, candidates: Sequence[Candidate]) -> None:
+        """Build the wheels of candidates."""
+        for candidate in candidates:
+            tried = [version for name, version in self._built if name == candidate.name]
+            if len(tried) == _MOST_VERSIONS:
+                raise ResolutionError(
+                    f"{candidate.name}: the versions {', '.join(tried)} were built, and none of them fits",
+                    fix="narrow its version in the requirements",
+                )
+        for candidate, built in zip(candidates, self._build_all(candidates), strict=True):
+            self._built[candidate.name, candidate.version] = built
 
     def _with_wheel(self, candidate: Candidate) -> Candidate:
         """Return the candidate with the wheel that was built of it, if one was."""
