@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help layers test lint format bench e2e deployments bench-plan bench-coldstart slim-proof add-module-proof shared-store-proof torture check-peers fuzz lock lock-tools venv venv-dev clean
+.PHONY: help layers test lint format bench e2e deployments bench-plan bench-scale bench-coldstart slim-proof add-module-proof shared-store-proof torture check-peers fuzz lock lock-tools venv venv-dev clean
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that .venv is made with; empty: the first of python3, python3.14 ... python3.10 that is good enough.
@@ -51,6 +51,9 @@ deployments: venv-dev layers ## have SAM and Serverless judge and pack the funct
 
 bench-plan: venv-dev ## measure how long the planner takes to divide packages into layers
 	@.venv/bin/python benchmarks/planning.py
+
+bench-scale: venv-dev ## measure how cost grows with layers, and on a cluster, into benchmarks/SCALE.md (SCALE="--layers 20 --sizes 5,10")
+	@PYTHONPATH=tests .venv/bin/python benchmarks/scale.py $(SCALE)
 
 bench-coldstart: venv-dev ## measure how soon functions above 250 MB start, into benchmarks/COLDSTART.md
 	@PYTHONPATH=tests .venv/bin/python benchmarks/coldstart.py $(BENCH)

@@ -13,11 +13,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
@@ -77,6 +77,14 @@ class Crowd:
         os.kill(self.workers[number].pid, signal.SIGKILL)
         self.workers[number].wait(_LONGEST)
 
+    def names(self) -> set[str]:
+        """Return the workers that the scheduler knows."""
+        from distributed import Client
+
+        connect: Any = Client  # it has types for some of what it does
+        with connect(self.address, set_as_default=False) as client:
+            return {str(one["name"]) for one in client.scheduler_info(n_workers=-1)["workers"].values()}
+
     def said(self, name: str) -> str:
         """Return what a process printed."""
         return (self.folder / name / "log").read_text()
@@ -100,8 +108,8 @@ class Crowd:
     def _all_there(self) -> None:
         from distributed import Client
 
-        connect = Client  # its types are for some of what it does
-        with connect(self.address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        connect: Any = Client
+        with connect(self.address, set_as_default=False) as client:
             client.wait_for_workers(self.count, timeout=_LONGEST)
 
 

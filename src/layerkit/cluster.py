@@ -116,8 +116,8 @@ class Letter:
     order: Order
 
 
-def fulfil(letter: Letter, *_after: object) -> tuple[Any, tuple[str, ...]]:
-    """Carry out an order, on a worker; return what comes of it and what was said meanwhile.
+def fulfil(letter: Letter, *_after: object) -> tuple[Any, tuple[str, ...], float]:
+    """Carry out an order, on a worker; return what comes of it, what was said meanwhile, and the seconds.
 
     Raises what the work raises, ClusterError where this worker is not fit for it.
     """
@@ -125,6 +125,7 @@ def fulfil(letter: Letter, *_after: object) -> tuple[Any, tuple[str, ...]]:
 
     if kit() != letter.kit:
         raise _differs("a worker", kit(), letter.kit)
+    since = time.perf_counter()
     said: list[str] = []
     store = _station_store(letter.far).again(said.append)
     try:
@@ -134,7 +135,7 @@ def fulfil(letter: Letter, *_after: object) -> tuple[Any, tuple[str, ...]]:
         store.deliver()
     finally:
         store.settle(abandon=True)
-    return found, tuple(said)
+    return found, tuple(said), time.perf_counter() - since
 
 
 @cache
@@ -147,11 +148,13 @@ def _station_store(far: Far) -> SharedStore:
 class Cluster:
     """The workers of a cluster, for one command. Use it in a `with` block: its end takes back what was sent.
 
-    Nothing is connected to before there is something to do. Several threads may give work at once.
+    Nothing is connected to before there is something to do. Several threads may give work at once. `work` is
+    how many seconds the workers spent on it.
     """
 
     address: str
     store: SharedStore
+    work: float = 0.0
     _client: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _made: dict[str, Any] = field(default_factory=dict)
@@ -201,11 +204,17 @@ class Cluster:
             with contextlib.suppress(Exception):
                 client.cancel(futures, force=True)
             raise self._understood(error) from None
-        for _, said in found:
+        for _, said, seconds in found:
+            self.work += seconds
             for text in said:
                 talk(text)
         self.store.look_again()
-        return [value for value, _ in found]
+        return [value for value, _, _ in found]
+
+    def summary(self) -> str:
+        """Return what was done in one line, empty where nothing was to do."""
+        many = f"{len(self._made):,} {'order' if len(self._made) == 1 else 'orders'}"
+        return f"{self.address}: {many}, {self.work:.1f} s of work" if self._made else ""
 
     def ask(self, question: Callable[[], R]) -> dict[str, R]:
         """Return what each worker that is there answers to a question of layerkit's."""
@@ -317,7 +326,7 @@ def open_cluster(address: str, store: Store) -> Cluster:
         raise ConfigError(
             "results come through a shared store, and there is none", where="--scheduler", fix=fix
         )
-    if not store.may_send:
+    if not store.sends:
         fix = "build here, without --scheduler, or give the job a store that it may write to"
         raise ConfigError(
             "the shared store is to be read only, and workers write", where="--scheduler", fix=fix

@@ -86,7 +86,10 @@ def _built(session: Session, scheduler: str | None, *, locked: bool) -> list[Bui
         with open_cluster(scheduler, session.store) as cluster:
             away = replace(session, cluster=cluster)
             lock_targets(away, renew=not locked)
-            return build_targets(away, locked=locked)
+            built = build_targets(away, locked=locked)
+            if done := cluster.summary():
+                session.talk(done)
+            return built
     if len(session.targets) > 1:
         lock_targets(session, renew=not locked)
     return [build_target(session, target, locked=locked) for target in session.targets]
