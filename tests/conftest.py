@@ -23,6 +23,14 @@ _UV_SETTINGS = ("UV_INDEX", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are cores: tests wait for programs and servers half of the time."""
+    from layerkit.cores import cores
+
+    return cores() + 1
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep in one process of several what shares an engine or a gigabyte of wheels, and each file."""
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]

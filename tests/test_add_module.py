@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from add_module import handler as function
 from add_module import making
 from add_module.event import read
 from add_module.failures import NotFoundError
@@ -29,6 +28,12 @@ from loopback import Fault as OfIndex
 
 if TYPE_CHECKING:
     from loopback import Loopback
+
+# What the function keeps on Lambda it shall not keep here: its import sets these where nobody has.
+with pytest.MonkeyPatch.context() as _patch:
+    for _name in ("LAYERKIT_CACHE", "UV_CACHE_DIR"):
+        _patch.setenv(_name, "")
+    from add_module import handler as function
 
 OWN = target(f"{sys.version_info.major}.{sys.version_info.minor}")
 ARN = f"arn:aws:lambda:{REGION}:123456789012:function:add-module"
