@@ -2,7 +2,8 @@
 
 In a mount namespace of its own with a root of its own: /opt, /var/task, the interpreter in /var/lang and
 the runtime in /var/runtime are read-only, /tmp is as large as the function has, the system's libraries are
-this machine's. The real awslambdaric runs the handler, against a Runtime API that is served here:
+this machine's. The real awslambdaric runs the handler, against the Runtime API of `layerkit invoke`, from
+which this differs by memory that is limited by the kernel and a /tmp that may be a disk of its own:
 
     with started(function, folder) as running:
         running.init_seconds               # from the start of the process to its first request for an event
@@ -20,24 +21,24 @@ import os
 import queue
 import subprocess
 import tempfile
-import threading
 import time
+import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from confined import disk, memory_limit
 from layerkit.container.stage import Limits, environment
+from layerkit.invoke.api import Event, RuntimeApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from layerkit.invoke.api import Said
     from layerkit.target import Target
 
 _PATIENCE = 60.0  # seconds that a function may take for anything
-_API = "/2018-06-01/runtime"
 _ARN = "arn:aws:lambda:eu-central-1:123456789012:function:function"
 
 # Lays out a root and becomes the command in it. Every mount goes with the namespace.
@@ -120,12 +121,17 @@ class Running:
 
     init_seconds: float
     process: subprocess.Popen[bytes]
-    _api: _RuntimeApi
+    _api: RuntimeApi
     _log: Path
+    _timeout: float
 
     def invoke(self, event: object) -> Any:
         """Send an event and return what the handler returns; FunctionError for what it raises."""
-        return self._api.invoke(event, self.process)
+        request, deadline = str(uuid.uuid4()), time.time() + self._timeout
+        payload = json.dumps(event).encode()
+        self._api.send(Event(request=request, payload=payload, deadline=deadline, arn=_ARN))
+        said = _wait(self._api, request, self._timeout, self.process, self._log)
+        return json.loads(said.body or b"null")
 
     def log(self) -> str:
         """Return what the function has written to stdout and stderr."""
@@ -166,7 +172,7 @@ def started(function: Function, folder: Path) -> Iterator[Running]:
     """
     root, log = folder / "root", folder / "log"
     root.mkdir(parents=True, exist_ok=True)
-    api = _RuntimeApi(function.timeout)
+    api = RuntimeApi()
     with api.serving(), _confines(function, folder) as confines:
         mounts = [str(root), *_mounts(function), *confines]
         command = ["/bin/sh", "-c", _ROOM, "room", *mounts, *_command(function)]
@@ -180,8 +186,10 @@ def started(function: Function, folder: Path) -> Iterator[Running]:
                 stderr=subprocess.STDOUT,
             )
         try:
-            ready = api.wait_ready(process, log)
-            yield Running(init_seconds=ready - began, process=process, _api=api, _log=log)
+            ready = _wait(api, "", function.timeout, process, log).when
+            yield Running(
+                init_seconds=ready - began, process=process, _api=api, _log=log, _timeout=function.timeout
+            )
         finally:
             process.kill()
             process.wait(_PATIENCE)
@@ -224,119 +232,18 @@ def _environment(function: Function, address: str) -> dict[str, str]:
     return {**lambdas, **own, **function.environment}
 
 
-class _RuntimeApi:
-    """The Runtime API of one environment: hands out events one by one and takes what comes of them."""
-
-    def __init__(self, timeout: float) -> None:
-        """Listen on a port of the loopback; `timeout` is how long the function has for anything."""
-        self.timeout = timeout
-        self._events: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
-        self._answers: queue.Queue[tuple[str, Any]] = queue.Queue()
-        self._ready: queue.Queue[tuple[float, Any]] = queue.Queue()
-        self._asked = False
-        self._count = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-
-    @contextmanager
-    def serving(self) -> Iterator[None]:
-        """Serve while the block runs; whoever waits for an event then is let go."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._events.put(None)
-            self._server.shutdown()
-            self._server.server_close()
-
-    def wait_ready(self, process: subprocess.Popen[bytes], log: Path) -> float:
-        """Return when the first event was asked for, on the clock of time.monotonic()."""
-        when, error = self._wait(self._ready, process, log)
-        if error is not None:
-            raise FunctionError(error)
-        return float(when)
-
-    def invoke(self, event: object, process: subprocess.Popen[bytes]) -> Any:
-        """Hand out an event and wait for what comes of it."""
-        self._count += 1
-        self._events.put((f"00000000-0000-0000-0000-{self._count:012}", json.dumps(event).encode()))
-        how, answer = self._wait(self._answers, process, None)
-        if how == "error":
-            raise FunctionError(answer)
-        return answer
-
-    def next_event(self) -> tuple[str, bytes] | None:
-        """Wait for an event; the first time this is asked, the function is ready."""
-        if not self._asked:
-            self._asked = True
-            self._ready.put((time.monotonic(), None))
-        return self._events.get()
-
-    def take(self, how: str, document: Any) -> None:
-        """Take what the runtime posts: `init-error`, `error` or `response`."""
-        if how == "init-error":
-            self._ready.put((0.0, document))
-        else:
-            self._answers.put((how, document))
-
-    def _wait(self, source: queue.Queue[Any], process: subprocess.Popen[bytes], log: Path | None) -> Any:
-        """Wait for something from the function as long as it lives."""
-        until = time.monotonic() + self.timeout
-        while time.monotonic() < until:
-            with suppress(queue.Empty):
-                return source.get(timeout=0.05)
-            if process.poll() is not None and source.empty():
-                said = log.read_text(errors="replace").strip() if log else ""
-                document = {
-                    "errorType": "Runtime.ExitError",
-                    "errorMessage": f"Runtime exited with {process.returncode}: {said}",
-                }
-                raise FunctionError(document)
-        raise FunctionError(
-            {"errorType": "Sandbox.Timedout", "errorMessage": f"nothing for {self.timeout} s"}
-        )
-
-
-def _handler(api: _RuntimeApi) -> type[BaseHTTPRequestHandler]:
-    """Return the handler of one server."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle(self) -> None:
-            with suppress(ConnectionError):  # of a function that was killed
-                super().handle()
-
-        def do_GET(self) -> None:
-            event = api.next_event() if self.path == f"{_API}/invocation/next" else None
-            identity, body = event or ("", b"{}")
-            headers = {
-                "Lambda-Runtime-Aws-Request-Id": identity,
-                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + api.timeout) * 1000)),
-                "Lambda-Runtime-Invoked-Function-Arn": _ARN,
-                "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",
-            }
-            self._send(200 if event else 404, body, headers)
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            how = self.path.rpartition("/")[2]
-            api.take("init-error" if self.path == f"{_API}/init/error" else how, json.loads(body or b"null"))
-            self._send(202, b"{}", {})
-
-        def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            with suppress(OSError):  # the function may have ended meanwhile
-                self.end_headers()
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Keep still."""
-
-    return Handler
+def _wait(api: RuntimeApi, request: str, timeout: float, process: subprocess.Popen[bytes], log: Path) -> Said:
+    """Wait for what the runtime says of a request, or of its start, as long as it lives."""
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        with suppress(queue.Empty):
+            said = api.said.get(timeout=0.05)
+            if said.how in ("init-error", "error"):
+                raise FunctionError(json.loads(said.body))
+            if said.request == request:
+                return said
+        if process.poll() is not None and api.said.empty():
+            words = "" if request else log.read_text(errors="replace").strip()
+            text = f"Runtime exited with {process.returncode}: {words}"
+            raise FunctionError({"errorType": "Runtime.ExitError", "errorMessage": text})
+    raise FunctionError({"errorType": "Sandbox.Timedout", "errorMessage": f"nothing for {timeout} s"})

@@ -117,6 +117,7 @@ def test_a_layer_holds_what_pip_installs(case: Case, workshop: Workshop) -> None
         names = [package["name"] for package in layer["packages"]]
         assert_same(place / layer["zip"]["file"], names, laid, on, workshop)
     shutil.rmtree(folder)
+    shutil.rmtree(workshop.store / "prepared")  # untouched wheels help no other test, and are a gigabyte
 
 
 @pytest.fixture(scope="module")
