@@ -52,7 +52,7 @@ def test_modes_that_keep_the_function_out(tmp_path: Path) -> None:
 def test_pth_that_lambda_runs(tmp_path: Path, name: str) -> None:
     (one,) = found(zipped(tmp_path / "one.zip", {name: "import os; os.environ['A'] = '1'\n# no\n"}))
     assert (one.code, one.where) == ("pth-runs", f"one.zip: {name}")
-    assert "runs 1 lines of code at every start" in one.text
+    assert "runs 1 line of code at every start" in one.text
 
 
 def test_pth_elsewhere_or_with_nothing_in_it_is_a_file_like_others(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_pth_elsewhere_or_with_nothing_in_it_is_a_file_like_others(tmp_path: Pat
 def test_pth_of_the_functions_code(tmp_path: Path) -> None:
     code = zipped(tmp_path / "code.zip", {"a.pth": "lib\n", "p/b.pth": "import os\n"})
     (one,) = check_zips([], target("py312"), [], function=code).findings
-    assert "lies in /var/task, where it adds 1 folders to sys.path" in one.text
+    assert "lies in /var/task, where it adds 1 folder to sys.path" in one.text
 
 
 def test_editable_leftovers(tmp_path: Path) -> None:

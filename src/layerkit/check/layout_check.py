@@ -77,7 +77,11 @@ def _pth(where: str, folder: str, content: bytes, paths: frozenset[str]) -> Iter
         yield finding("editable-leftover", where, text, _INSTALL)
     runs = len(_RUNS.findall(content))
     if runs or added:
-        does = f"runs {runs} lines of code" if runs else f"adds {len(added)} folders to sys.path"
+        does = (
+            f"runs {count(runs, 'line')} of code"
+            if runs
+            else f"adds {count(len(added), 'folder')} to sys.path"
+        )
         text = f"lies in {folder}, where it {does} at every start"
         yield finding("pth-runs", where, text, "nothing to do if that is wanted; else leave the file out")
 

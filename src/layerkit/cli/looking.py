@@ -75,7 +75,7 @@ def check(*, zips: tuple[str, ...], code: Path | None, as_json: bool, **options:
 
         asked = check_targets(options["runtime"], options["arch"], options["sdk_version"])
         accounts = (options["profile"], options["role_arn"])
-        code = named_file(code) if code else None
+        code = named_file(code, "name the zip of the function's code") if code else None
         with engines(options) as given, as_files(zips, *accounts, talk(options)) as layers:
             reports = check_given(layers, code, asked, _inside(given, options))
         rules = CheckRules()

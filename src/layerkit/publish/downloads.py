@@ -61,13 +61,13 @@ def layer_version(source: str) -> LayerArn | None:
     return arn
 
 
-def named_file(name: str | Path) -> Path:
+def named_file(name: str | Path, fix: str = "name a zip, or the ARN of a layer's version") -> Path:
     """Return the path of a file that somebody named. Raises UsageError where there is none."""
     path = Path(name)
     if not path.is_file():
         there = "there is no such file" if not path.exists() else "this is no file that can be read as a zip"
         what = "this is a folder, not a zip" if path.is_dir() else there
-        raise UsageError(what, where=escaped(str(name)), fix="name a zip, or the ARN of a layer's version")
+        raise UsageError(what, where=escaped(str(name)), fix=fix)
     return path
 
 
