@@ -263,6 +263,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(fault, body, operation)
         elif operation == "Download":
             self._download(path)
+        elif operation == "GetObject" and self.cloud.cut:
+            self._half(*self._forward(body, operation, path))
         else:
             self._answer(*self._mended(operation, *self._forward(body, operation, path)))
 
@@ -360,6 +362,12 @@ class _Handler(BaseHTTPRequestHandler):
         if start + count < len(items):
             page["NextMarker"] = str(start + count)
         return page
+
+    def _half(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        """Break off in the middle of an answer."""
+        self.cloud.cut -= 1
+        self.close_connection = True
+        self._answer(status, headers | {"Content-Length": str(len(content))}, content[: len(content) // 2])
 
     def _download(self, path: str) -> None:
         """Give a zip, or the part of it that is asked for."""

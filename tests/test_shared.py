@@ -266,7 +266,7 @@ def test_a_layer_that_is_poisoned_is_composed(s3: Any, shop: Shop, facts: dict[s
 
 
 @pytest.mark.parametrize(
-    ("gone", "made"), [(["layers"], 0), (["tails"], 0), (["layers", "prepared"], 2), (["layers", "tails"], 0)]
+    ("gone", "made"), [(["tails"], 0), (["layers", "prepared"], 2), (["layers", "tails"], 0)]
 )
 def test_what_vanished_is_made_of_what_is_left(s3: Any, shop: Shop, gone: list[str], made: int) -> None:
     first, _ = shop.build("a")
@@ -331,13 +331,21 @@ def test_a_layer_that_another_build_replaced_is_not_sent(s3: Any, tmp_path: Path
     assert count(s3) == 0
 
 
-def test_a_network_lost_while_a_layer_is_taken_costs_speed_only(s3: Any, shop: Shop, cloud: Cloud) -> None:
+@pytest.mark.parametrize("times", [2, 9])
+def test_a_layer_that_breaks_off_is_asked_for_again_and_then_composed(
+    s3: Any, shop: Shop, cloud: Cloud, tmp_path: Path, times: int
+) -> None:
     first, _ = shop.build("a")
-    assert objects(s3, "layers")
-    cloud.script("GetObject", *[Fault(reset=True)] * 20)
+    assert len(objects(s3, "layers")) == 1
+    tails = [path.stem for path in (tmp_path / "a" / "tails").rglob("*.tail")]
+    Machine(tmp_path / "b", read_only=True).store.bring("tails", tails, ".tail")
+    asked, cloud.cut = cloud.asked("GetObject"), times
     second, said = shop.build("b")
     assert first == second
-    assert said.count("going on without it") == 1
+    assert cloud.asked("GetObject") == asked + 3
+    lost = times > 2
+    assert ("1 layer taken" in said, "preparing 2 wheels" in said) == (not lost, lost)
+    assert said.count("going on without it") == lost
 
 
 def test_both_levels_are_shown_and_pruned(

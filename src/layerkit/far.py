@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK = 1 << 20
+_TRIES = 3
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
@@ -62,18 +63,23 @@ class Bucket:
     def read(self, key: str, path: Path, wanted: str | None = None) -> tuple[int, str]:
         """Write an object into a draft; return its size and its sha256.
 
-        That must be the one that was said and, where one is given, the wanted. Raises DamagedError.
+        That must be the one that was said and, where one is given, the wanted. Raises DamagedError. An answer
+        that breaks off is asked for again: the SDK does so only for answers that do not begin.
         """
-        answer = self.client().get_object(Bucket=self._name, Key=key)
-        digest, count = hashlib.sha256(), 0
-        with path.open("wb") as file:
-            for chunk in _chunks(answer["Body"]):
-                digest.update(chunk)
-                count += file.write(chunk)
-        found = digest.hexdigest()
-        if {found} != {answer["Metadata"].get("sha256"), wanted or found}:
-            raise DamagedError
-        return count, found
+        from botocore.exceptions import HTTPClientError
+
+        for left in reversed(range(_TRIES)):
+            answer = self.client().get_object(Bucket=self._name, Key=key)
+            try:
+                count, found = _written(_chunks(answer["Body"]), path)
+            except _CutError as error:
+                if left:
+                    continue
+                raise HTTPClientError(error=error) from error
+            if {found} != {answer["Metadata"].get("sha256"), wanted or found}:
+                break
+            return count, found
+        raise DamagedError
 
     def has(self, key: str) -> bool:
         """Say whether an object is there."""
@@ -148,14 +154,28 @@ def words(error: Exception) -> str:
     return code(error) or type(error).__name__
 
 
-def _chunks(body: Any) -> Iterator[bytes]:
-    """Yield an answer's content; a connection that broke is no fault of the file it is written to."""
-    from botocore.exceptions import HTTPClientError
+class _CutError(Exception):
+    """An answer broke off."""
 
+
+def _chunks(body: Any) -> Iterator[bytes]:
+    """Yield an answer's content. Raises _CutError: that is no fault of the file it is written to."""
     try:
         yield from body.iter_chunks(_CHUNK)
-    except OSError as error:
-        raise HTTPClientError(error=error) from error
+    except Exception as error:
+        if not expected(error):
+            raise
+        raise _CutError(str(error)) from error
+
+
+def _written(chunks: Iterator[bytes], path: Path) -> tuple[int, str]:
+    """Write a file; return its size and sha256."""
+    digest, count = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            count += file.write(chunk)
+    return count, digest.hexdigest()
 
 
 def _sha256(path: Path) -> str:
