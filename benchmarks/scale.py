@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aws import Cloud
 from crowd import Crowd
@@ -43,6 +43,16 @@ LAYERS, SIZES = 200, (125, 250, 500, 1000)
 FOUR = ("python3.11", "python3.12"), ("x86_64", "arm64")
 TWO = ("python3.12",), ("x86_64", "arm64")
 _COMMAND = [sys.executable, "-c", "from layerkit.__main__ import main; main()"]
+# Counted into a process's memory is what it was started from has, so something small starts it.
+_STARTER = """
+import os, sys, time
+since = time.perf_counter()
+child = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+told = os.waitstatus_to_exitcode(status), time.perf_counter() - since, usage.ru_maxrss
+with open(sys.argv[1], "w") as result:
+    print(*told, file=result)
+"""
 _IN_A_STACK = 5
 _AGAIN = 3
 
@@ -54,19 +64,6 @@ class Run:
     seconds: float
     memory: int
     said: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Null:
-    """An order to do nothing."""
-
-    key: str
-    label: str = "null"
-    after: tuple[str, ...] = ()
-
-
-def do_nothing(_order: Null, _station: Station) -> None:
-    """Do nothing, on a worker."""
 
 
 def main() -> None:
@@ -97,14 +94,21 @@ def measured(layers: int, sizes: Sequence[int], workers: int) -> str:
             make_wheel(place / "wheels", sdk, "1.42.0")
         with Loopback(place / "wheels") as index:
             environment = _environment(place, index)
-            shared = "\n".join(on_a_cluster(place, environment, layers, workers))
-            alone = "\n".join(on_one_machine(place, environment, sizes))
+            alone = "\n".join(_said(on_one_machine(place, environment, sizes)))
+            shared = "\n".join(_said(on_a_cluster(place, environment, layers, workers)))
     versions = {"uv": version("uv"), "distributed": version("distributed"), "moto": version("moto")}
     about = describe(1, versions).replace(
         "1, the median is shown", f"1; of unchanged ones the median of {_AGAIN}"
     )
     head = "# How cost grows\n\nWritten by `make bench-scale`; all figures are from one session."
     return f"{head}\n\n{about}\n\n{shared}\n\n{alone}\n"
+
+
+def _said(lines: Iterator[str]) -> Iterator[str]:
+    """Show lines as they come: stdout is for the whole page."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+        yield line
 
 
 def on_a_cluster(place: Path, environment: Mapping[str, str], layers: int, workers: int) -> Iterator[str]:
@@ -171,6 +175,17 @@ def _builds(
 
 def _null(place: Path, aws: Mapping[str, str], scheduler: str, count: int) -> float:
     """Return the seconds that so many orders take which do nothing."""
+
+    # Made here, they travel by value: workers have no such module.
+    @dataclass(frozen=True, kw_only=True)
+    class Null:
+        key: str
+        label: str = "null"
+        after: tuple[str, ...] = ()
+
+    def do_nothing(_order: Null, _station: Station) -> None:
+        pass
+
     os.environ.update(aws)
     store = SharedStore(place / "null", Far(bucket="scale", prefix="null/"), lambda _text: None)
     with open_cluster(scheduler, store) as cluster:
@@ -274,23 +289,21 @@ def _aws(cloud: Cloud) -> dict[str, str]:
 
 def _layerkit(command: str, project: Path, environment: Mapping[str, str], *options: str) -> Run:
     """Run a command of layerkit on a project, as a process of its own."""
-    log = project.parent / "log"
-    since = time.perf_counter()
+    log, result = project.parent / "log", project.parent / "result"
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*_COMMAND, command, str(project), *options],
+        subprocess.run(
+            [sys.executable, "-S", "-c", _STARTER, str(result), *_COMMAND, command, str(project), *options],
             env=dict(environment),
             stdout=subprocess.DEVNULL,
             stderr=out,
+            check=True,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - since
-    process.returncode = os.waitstatus_to_exitcode(status)
+    code, seconds, memory = result.read_text().split()
     said = log.read_text()
-    if process.returncode:
+    if code != "0":
         raise SystemExit(f"layerkit {command} failed:\n{said[-2000:]}")
-    unit: Any = 1 if sys.platform == "darwin" else 1024
-    return Run(seconds=seconds, memory=usage.ru_maxrss * unit, said=said)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Run(seconds=float(seconds), memory=int(memory) * unit, said=said)
 
 
 if __name__ == "__main__":

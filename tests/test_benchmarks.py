@@ -330,3 +330,13 @@ def test_a_cold_start_that_does_not_keep_its_promise_is_named() -> None:
     ]
     large = [replace(way, unzipped=262_144_000, layers=6) for way in ways]
     assert coldstart.broken(stack, large, figures) == ["torch: 262,144,000 bytes in 6 layers do not fit"]
+
+
+def test_the_page_about_growing_cost_has_a_row_for_each_way_and_size() -> None:
+    from scale import measured
+
+    page = measured(2, (1, 2), 1)
+    rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("|")]
+    ways = ["single process", "single process, into a bucket", "cluster"]
+    assert rows == ["", "---", *ways, "layers", "---", "1", "2"]
+    assert "On the cluster: 16 tasks" in page

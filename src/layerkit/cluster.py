@@ -268,6 +268,9 @@ class Cluster:
                 where=self.address,
                 fix="look at their logs: has a worker too little memory, or too little room on its disk?",
             )
+        if isinstance(error, RuntimeError) and "deserialization" in str(error):
+            fix = f"install layerkit {__version__}, with its extra, where the scheduler runs"
+            return ClusterError("the scheduler cannot read what it is sent", where=self.address, fix=fix)
         if isinstance(error, CancelledError):
             return _gone(self.address)
         return error

@@ -195,7 +195,10 @@ def prepare_wheel(order: WheelOrder, station: Station) -> None:
                 order.wheel, order.target, order.settings, store, workshop, fetch=take, talk=station.talk
             )
     store.share(preparing.KIND, order.key, preparing.SUFFIX)
-    preparing.share_tail(store, order.key)
+    if store.has(preparing.TAILS, order.key, preparing.TAIL):
+        store.share(preparing.TAILS, order.key, preparing.TAIL)
+    else:
+        preparing.share_tail(store, order.key)
 
 
 def prepared(

@@ -68,6 +68,7 @@ class _Doing:
 
     pool: ThreadPoolExecutor | None = None
     sending: list[Future[None]] = field(default_factory=list)
+    offered: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)
     given_up: bool = False
     may_send: bool = True
@@ -128,6 +129,7 @@ class SharedStore(Store):
         """Send a finished file in the background, as long as it is the one with that sha256."""
         if self.sends:
             key = self._key(kind, digest, suffix)
+            self._doing.offered.add(key)
             self._doing.sending.append(self._threads().submit(self._send, key, path, sha256))
 
     @contextlib.contextmanager
@@ -136,11 +138,12 @@ class SharedStore(Store):
         with super().publish(kind, digest, suffix) as temporary:
             yield temporary
         if kind in KINDS:
-            self.share(kind, digest, suffix)
+            self.offer(kind, digest, suffix, self.path(kind, digest, suffix))
 
     def share(self, kind: str, digest: str, suffix: str = "") -> None:
-        """Send an entry of the folder in the background, unless the bucket has it."""
-        self.offer(kind, digest, suffix, self.path(kind, digest, suffix))
+        """Send an entry of the folder in the background, unless it is on its way or the bucket has it."""
+        if self._key(kind, digest, suffix) not in self._doing.offered:
+            self.offer(kind, digest, suffix, self.path(kind, digest, suffix))
 
     def again(self, say: Callable[[str], None]) -> SharedStore:
         """Return the same folder and bucket, with nothing remembered of what the bucket lacks.
