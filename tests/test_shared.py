@@ -162,6 +162,19 @@ def test_a_network_that_is_gone_costs_one_line(tmp_path: Path, monkeypatch: pyte
     assert "EndpointConnectionError; going on without it" in machine.said[0]
 
 
+def test_an_endpoint_that_is_no_address_costs_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ENDPOINT_URL": "nonsense", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    machine = Machine(tmp_path / "a")
+    assert machine.find() is None
+    machine.make(b"other")
+    assert len(machine.said) == 1
+    assert "InvalidEndpointConfigurationError; going on without it" in machine.said[0]
+    assert run(["cache", "size", "--store", "s3://shared"]) == NetworkError.exit_code
+
+
 def test_who_may_not_write_still_reads(s3: Any, cloud: Cloud, tmp_path: Path) -> None:
     Machine(tmp_path / "a").make()
     cloud.script("PutObject", Fault(status=403, code="AccessDenied", message="no"))

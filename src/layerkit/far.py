@@ -118,6 +118,7 @@ class Bucket:
             if self._client is None:
                 import boto3
                 from botocore.config import Config
+                from botocore.exceptions import InvalidEndpointConfigurationError
 
                 config = Config(
                     connect_timeout=5,
@@ -125,7 +126,10 @@ class Bucket:
                     max_pool_connections=self._connections,
                     retries={"mode": "standard", "max_attempts": 3},
                 )
-                self._client = boto3.session.Session().client("s3", config=config)
+                try:
+                    self._client = boto3.session.Session().client("s3", config=config)
+                except ValueError as error:  # AWS_ENDPOINT_URL is no address
+                    raise InvalidEndpointConfigurationError(msg=str(error)) from error
             return self._client
 
 
