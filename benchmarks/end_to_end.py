@@ -285,7 +285,8 @@ def by_pip(place: Place, stack: str, *, bytecode: bool) -> Path:
             if path.is_file():
                 info = zipfile.ZipInfo(path.relative_to(made).as_posix(), time.gmtime(_EVEN)[:6])
                 info.external_attr = 0o100644 << 16
-                archive.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
+                # Quickly: what a start takes begins when the zip has been unpacked.
+                archive.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=1)
     return goal
 
 
