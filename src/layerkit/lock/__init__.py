@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from layerkit.target import Target
 
 FORMAT = 1
+_before: dict[Path, tuple[str, Target, Lock]] = {}  # what was read last, by where it lies
 SdkMode = Literal["runtime", "bundle", "absent"]
 _REQUIRES = re.compile(r'([^\[<>=!~;\s]+)(?:\[([^\]]*)\])?\s*([^;]*?)\s*(?:;\s*extra == "([^"]*)")?')
 
@@ -181,7 +182,11 @@ def current(project: Project, target: Target, *, inside: bool = False) -> Lock |
 def read(path: Path, target: Target) -> Lock:
     """Read a lock of ours from disk; raises ConfigError for anything else."""
     try:
-        return _read(path.read_text(encoding="utf-8"), path, target)
+        text = path.read_text(encoding="utf-8")
+        before = _before.get(path)
+        if before is None or before[:2] != (text, target):  # a build reads it for each of its steps
+            before = _before[path] = (text, target, _read(text, path, target))
+        return before[2]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the lock cannot be read: {error}", where=str(path)) from error
 

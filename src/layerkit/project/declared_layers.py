@@ -63,6 +63,7 @@ class _Work:
         self.config, self.declared, self.root, self.shown, self.faults = config, declared, root, shown, faults
         self.reader = Reader(declared, root, faults)
         self.found = Layers()
+        self.folded: dict[str, str] = {}
         self.by_themselves = self._by_themselves()
 
     def _by_themselves(self) -> tuple[str, ...]:
@@ -142,10 +143,9 @@ class _Work:
 
     def add(self, name: str, place: str, layer: LayerSpec) -> None:
         """Add a layer under a name that no other has."""
-        folded = {known.casefold(): known for known in self.found.layers}
-        if name.casefold() in folded:
-            what = f"{name!r} and {folded[name.casefold()]!r} would be files of the same name"
-            self.faults.add(place, what)
+        first = self.folded.setdefault(name.casefold(), name)
+        if first in self.found.layers:
+            self.faults.add(place, f"{name!r} and {first!r} would be files of the same name")
             return
         self.found.layers[name] = layer
         self.found.places[name] = place
