@@ -104,3 +104,18 @@ def test_no_forged_byte_raises_anything_else(changes: list[tuple[int, int]]) -> 
         read(io.BytesIO(bytes(made)))
     except UnreadableElfError as error:
         assert str(error)  # noqa: PT017 - either outcome is right, no other is
+
+
+@pytest.mark.parametrize("forged", ["entries", "tables"])
+def test_versions_that_never_end_are_refused_at_once(forged: str) -> None:
+    whole = loadable(versions={"libc.so.6": ["GLIBC_2.38"]})
+    entry = struct.pack("<HHI", 1, 1, whole.index(b"libc.so.6\0") - whole.index(b"\0libc.so.6\0"))
+    number = struct.pack("<QQ", 0x6FFFFFFF, 1)
+    assert (whole.count(entry), whole.count(number)) == (1, 1)
+    # Both end in a step of nothing, so that whoever believes the count reads one entry for ever.
+    changed = {
+        "entries": whole.replace(entry, struct.pack("<HH", 1, 0xFFFF) + entry[4:]),
+        "tables": whole.replace(number, struct.pack("<QQ", 0x6FFFFFFF, 1 << 40)),
+    }[forged]
+    with pytest.raises(UnreadableElfError, match="thousands of versions"):
+        read(io.BytesIO(changed))

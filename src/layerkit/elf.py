@@ -125,12 +125,19 @@ class _Names:
         return tuple(sorted({match[1].decode() for match in _INIT.finditer(self._table)}))
 
     def versions(self) -> Iterator[tuple[str, str]]:
-        """Yield soname and version of each entry of DT_VERNEED."""
+        """Yield soname and version of each entry of DT_VERNEED.
+
+        Both chains are as long as the file says they are, but all in all no longer than any real one: entries
+        that point to themselves would go on for hours.
+        """
         if "DT_VERNEED" not in self._tags:
             return
-        at = self._tags["DT_VERNEED"][0]
+        at, left = self._tags["DT_VERNEED"][0], _MANY
         for _ in range(min(self._tags.get("DT_VERNEEDNUM", [0])[0], _MANY)):
             _, count, library, entries, following = _NEED.unpack(self._at(at, _NEED.size))
+            left -= count + 1
+            if left < 0:
+                raise UnreadableElfError("it asks for thousands of versions")
             entry = at + entries
             for _ in range(count):
                 _, _, _, name, step = _VERSION.unpack(self._at(entry, _VERSION.size))
