@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -248,6 +250,12 @@ def test_logs_of_a_build_that_failed_elsewhere_come_with_its_error(tmp_path: Pat
     keep_logs(error, tmp_path)
     assert (tmp_path / "logs" / "demo.log").read_text() == "gcc: no"
     assert error.fix == f"the whole log: {tmp_path}/logs/demo.log"
+
+
+def test_who_names_no_scheduler_imports_nothing_of_it() -> None:
+    names = "{'distributed', 'layerkit.cluster'}"
+    said = f"import sys, layerkit.cli, layerkit.build; sys.exit(bool({names} & {{*sys.modules}}))"
+    assert subprocess.run([sys.executable, "-c", said], check=False).returncode == 0
 
 
 def _error(said: str) -> str:
