@@ -119,3 +119,10 @@ def test_versions_that_never_end_are_refused_at_once(forged: str) -> None:
     }[forged]
     with pytest.raises(UnreadableElfError, match="thousands of versions"):
         read(io.BytesIO(changed))
+
+
+def test_segments_without_number_are_refused_at_once() -> None:
+    whole = loadable(needed=["libz.so.1"])
+    many = whole[:54] + struct.pack("<HH", 56, 257) + whole[58:] + bytes(56 * 257)
+    with pytest.raises(UnreadableElfError, match="hundreds of segments"):
+        read(io.BytesIO(many))

@@ -20,6 +20,7 @@ _MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_386": "i386", "
 _LOADED = frozenset({"ET_EXEC", "ET_DYN"})
 _EXECUTABLE = 1  # p_flags
 _TEXTREL = 4  # DF_TEXTREL, a bit of DT_FLAGS
+_SEGMENTS = 256  # ten or so are usual
 _MANY = 4096  # libraries or versions that no file asks for
 _LONGEST = 64 << 20  # bytes of names that are looked at
 # versions, entries of it, file name, offset of the entries, offset of the next
@@ -76,6 +77,8 @@ def _read(file: Any, stream: IO[bytes]) -> Elf:
     name = _MACHINES.get(machine, machine.removeprefix("EM_").lower())
     if name == "x86_64" and file.elfclass == 32:  # noqa: PLR2004 - bits
         name = "x32"
+    if file.num_segments() > _SEGMENTS:
+        raise UnreadableElfError("it has hundreds of segments")
     segments = list(file.iter_segments())
     stacks = [one["p_flags"] for one in segments if one["p_type"] == "PT_GNU_STACK"]
     dynamic = [one for one in segments if one["p_type"] == "PT_DYNAMIC"]
@@ -84,11 +87,11 @@ def _read(file: Any, stream: IO[bytes]) -> Elf:
     if not dynamic:
         return Elf(machine=name, executable_stack=executable)
     tags: dict[str, list[int]] = {}
-    for tag in dynamic[0].iter_tags():
+    for count, tag in enumerate(dynamic[0].iter_tags()):
         tags.setdefault(str(tag.entry.d_tag), []).append(int(tag.entry.d_val))
-        if len(tags.get("DT_NEEDED", ())) > _MANY:
+        if count > _MANY:
             raise UnreadableElfError("it asks for thousands of libraries")
-    names = _Names(file, stream, tags)
+    names = _Names(segments, stream, tags)
     return Elf(
         machine=name,
         soname=next(iter(names.of("DT_SONAME")), None),
@@ -110,8 +113,10 @@ def _folders(paths: Iterator[str]) -> Iterator[str]:
 class _Names:
     """The strings of a dynamic table, and the tables that refer to them."""
 
-    def __init__(self, file: Any, stream: IO[bytes], tags: dict[str, list[int]]) -> None:
-        self._file, self._stream, self._tags = file, stream, tags
+    def __init__(self, segments: list[Any], stream: IO[bytes], tags: dict[str, list[int]]) -> None:
+        self._stream, self._tags = stream, tags
+        loaded = [one for one in segments if one["p_type"] == "PT_LOAD"]
+        self._mapped = [(one["p_vaddr"], one["p_filesz"], one["p_offset"]) for one in loaded]
         size = min(tags.get("DT_STRSZ", [0])[0], _LONGEST)
         self._table = self._at(tags["DT_STRTAB"][0], size) if size and "DT_STRTAB" in tags else b""
 
@@ -153,8 +158,12 @@ class _Names:
 
     def _at(self, address: int, size: int) -> bytes:
         """Return what is mapped at an address."""
-        offset = next(iter(self._file.address_offsets(address, size)), None)
-        if offset is None:
+        offset = -1
+        for start, length, begin in self._mapped:
+            if start <= address and address + size <= start + length:
+                offset = begin + address - start
+                break
+        if offset < 0:
             raise UnreadableElfError("a table lies outside of what is mapped")
         self._stream.seek(offset)
         content = self._stream.read(size)
