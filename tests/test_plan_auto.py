@@ -101,7 +101,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(cases())
 def test_a_small_case_is_divided_as_well_as_can_be(case: Case) -> None:
     needed = sorted(set().union(*case.needs.values()))
