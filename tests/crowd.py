@@ -94,6 +94,7 @@ class Crowd:
         folder = self.folder / name
         folder.mkdir(parents=True)
         own = {"HOME": str(folder), "LAYERKIT_CACHE": str(folder / "store"), "TMPDIR": str(folder)}
+        own["UV_CACHE_DIR"] = str(folder / "uv")
         dask = {"DASK_TEMPORARY_DIRECTORY": str(folder), "PYTHONWARNINGS": "ignore"}
         with (folder / "log").open("wb") as log:
             return subprocess.Popen(

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
 from layerkit import __version__
-from layerkit.errors import ClusterError, ConfigError, UsageError
+from layerkit.errors import ClusterError, ConfigError, LayerkitError, UsageError
 from layerkit.shared import SharedStore, reads_only
 from layerkit.store import Store
 
@@ -116,11 +116,26 @@ class Letter:
     order: Order
 
 
+class FailedError(Exception):
+    """An envelope for what a worker raises: of an error with a long text Dask sends the beginning alone."""
+
+    def __str__(self) -> str:
+        """Return a short text, whatever is inside."""
+        return type(self.args[0]).__name__
+
+
 def fulfil(letter: Letter, *_after: object) -> tuple[Any, tuple[str, ...], float]:
     """Carry out an order, on a worker; return what comes of it, what was said meanwhile, and the seconds.
 
-    Raises what the work raises, ClusterError where this worker is not fit for it.
+    Raises FailedError with what the work raises, with a ClusterError where this worker is not fit for it.
     """
+    try:
+        return _fulfilled(letter)
+    except LayerkitError as error:
+        raise FailedError(error) from None
+
+
+def _fulfilled(letter: Letter) -> tuple[Any, tuple[str, ...], float]:
     from distributed import get_worker
 
     if kit() != letter.kit:
@@ -261,6 +276,8 @@ class Cluster:
         """Return an error as users know it."""
         from distributed import CancelledError, KilledWorker
 
+        if isinstance(error, FailedError):
+            return error.args[0]  # type: ignore[no-any-return]
         if isinstance(error, KilledWorker):
             name = str(error.task).rsplit("-", 2)[0]
             return ClusterError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from layerkit.errors import ClusterError, LayerkitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from layerkit.bytecode.compiler import Compiler, Compiles
     from layerkit.bytecode.finding import Found
@@ -120,8 +120,11 @@ class SourceOrder:
         return ()
 
 
-def build_source(order: SourceOrder, station: Station) -> BuiltWheel:
-    """Have the wheel of a source archive in the bucket. Raises what building raises, its logs with it."""
+def build_source(order: SourceOrder, station: Station) -> tuple[BuiltWheel, dict[str, str]]:
+    """Have the wheel of a source archive in the bucket; return it and the logs, by their names.
+
+    Raises what building raises, its logs with it.
+    """
     import tempfile
 
     from layerkit.container.building import Bench, Builder
@@ -158,20 +161,29 @@ def build_source(order: SourceOrder, station: Station) -> BuiltWheel:
         try:
             made = Builder(bench, order.bounds).built(order.candidate, order.sdist, order.locked)
         except LayerkitError as error:
-            logs = {path.name: path.read_text(encoding="utf-8") for path in root.glob("logs/*.log")}
-            vars(error)["logs"] = (name, logs)
+            vars(error)["logs"] = (name, _logs(root))
             raise
+        logs = _logs(root)
     store.share("wheels", made.wheel.sha256, ".whl")
-    return made
+    return made, logs
+
+
+def _logs(root: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in root.glob("logs/*.log")}
+
+
+def write_logs(logs: Mapping[str, str], folder: Path) -> None:
+    """Put the logs of a worker's builds where they would be had it been built here."""
+    from layerkit.output import write_bytes
+
+    for log, text in logs.items():
+        write_bytes(folder / "logs" / log, text.encode())
 
 
 def keep_logs(error: LayerkitError, folder: Path) -> None:
     """Put the logs of a build that failed on a worker where they would be had it failed here."""
-    from layerkit.output import write_bytes
-
     name, logs = vars(error).pop("logs", ("", {}))
-    for log, text in logs.items():
-        write_bytes(folder / "logs" / log, text.encode())
+    write_logs(logs, folder)
     if name and error.fix:
         error.fix = error.fix.replace(name, str(folder))
 

@@ -274,7 +274,7 @@ def _built_away(
     if session.cluster is None or build_files or len(sdists) < len(wanted):
         return None
     from layerkit.lock.sources import build_constraints
-    from layerkit.orders import SourceOrder, build_source, keep_logs
+    from layerkit.orders import SourceOrder, build_source, keep_logs, write_logs
 
     able = _with_engines(session.cluster)
     if not able or session.engines.rule == "wheels":
@@ -299,8 +299,10 @@ def _built_away(
     except LayerkitError as error:
         keep_logs(error, session.project.lock_folder)
         raise
+    for _, logs in made:
+        write_logs(logs, session.project.lock_folder)
     # The orders for what is prepared from these wheels know them by their digests.
-    return made
+    return [wheel for wheel, _ in made]
 
 
 def _with_engines(cluster: Cluster) -> list[str]:
