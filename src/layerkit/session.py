@@ -269,23 +269,25 @@ def _built_away(
 
     They cannot where the image to build in is made from a file of this machine, nor what lies here alone.
     """
-    build_files = dict(session.project.containers.build_files)
     sdists = [candidate.sdist for candidate, _ in wanted if candidate.sdist and candidate.sdist.url]
-    if session.cluster is None or build_files or len(sdists) < len(wanted):
+    if session.cluster is None or session.project.containers.build_files or len(sdists) < len(wanted):
         return None
+    from layerkit.container.images import reference
     from layerkit.lock.sources import build_constraints
     from layerkit.orders import SourceOrder, build_source, keep_logs, write_logs
 
     able = _with_engines(session.cluster)
     if not able or session.engines.rule == "wheels":
         return None
+    containers = session.project.containers
+    image = reference(target, "build", dict(containers.build_images))
     orders = [
         SourceOrder(
             candidate=replace(candidate, sdist=None),
             sdist=replace(sdist, url=strip_credentials(sdist.url or "")),
             locked=locked,
             target=target,
-            containers=session.project.containers,
+            containers=replace(containers, build_images=((target.key, image),)),
             bounds=build_constraints(session.project.root),
             engine=session.engines.rule,
             offline=session.offline,

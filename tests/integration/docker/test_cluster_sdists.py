@@ -59,7 +59,9 @@ def test_workers_build_what_this_machine_would_and_fail_as_it_would(
     here = attempts.files()
 
     cloud.client("s3", "us-east-1").create_bucket(Bucket="shared")
-    with Crowd(tmp_path / "crowd", workers=2) as crowd:
+    # Which image to build in they are told.
+    environment = {"LAYERKIT_BUILD_IMAGE_PY312": ""}
+    with Crowd(tmp_path / "crowd", workers=2, environment=environment) as crowd:
         monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
         monkeypatch.setenv("LAYERKIT_STORE", "s3://shared/ours")
         code, _, said = attempts.build("away", "--scheduler", crowd.address)
