@@ -176,15 +176,15 @@ def test_keys_of_a_newer_tool_are_let_pass(tmp_path: Path) -> None:
 
 
 def test_thousands_of_layers_are_read_and_written_in_linear_time(tmp_path: Path) -> None:
-    from time import perf_counter
+    from time import process_time
 
     def seconds(count: int) -> float:
         large = replace(MANIFEST, layers=tuple(layer(f"l{index}") for index in range(count)))
-        start = perf_counter()
+        start = process_time()
         write(large, tmp_path / "large.json")
         assert read(tmp_path / "large.json") == large
-        return perf_counter() - start
+        return process_time() - start
 
-    few = min(seconds(200) for _ in range(3))
-    many = min(seconds(4000) for _ in range(2))
-    assert many < 20 * few * 4
+    few = min(seconds(200) for _ in range(5))
+    many = min(seconds(4000) for _ in range(3))
+    assert many < 20 * few * 8  # 20 times as many, and what is quadratic takes 400 times as long

@@ -206,9 +206,13 @@ def test_runtimes() -> None:
 
 def test_error() -> None:
     kinds = [
-        kind for kind in vars(errors).values() if isinstance(kind, type) and kind is not errors.LayerkitError
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type)
+        and issubclass(kind, errors.LayerkitError)
+        and kind is not errors.LayerkitError
     ]
-    assert len(kinds) == 12
+    assert len({kind.exit_code for kind in kinds}) == len(kinds) == 13
     for kind in kinds:
         check("error", kind("it broke").as_json())
         check("error", kind("it broke", where="here", fix="mend it").as_json())
