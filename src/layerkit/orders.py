@@ -17,9 +17,7 @@ from layerkit.errors import ClusterError, LayerkitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from layerkit.bytecode.compiler import Compiler, Compiles
-    from layerkit.bytecode.finding import Found
-    from layerkit.bytecode.in_image import Images
+    from layerkit.bytecode.compiler import Compiles
     from layerkit.cluster import Station
     from layerkit.engines import Engines
     from layerkit.lock import LockedPackage, WheelRef
@@ -241,11 +239,6 @@ def prepared(
     return make()
 
 
-def compiling(found: Found, images: Images) -> Callable[[], Compiles]:
-    """Return how a compiler of the interpreter that was found is started."""
-    return partial(_start, found.path) if found.path else partial(images.start, found.interpreter)
-
-
 def compose_layer(order: LayerOrder, station: Station) -> bool:
     """Have a layer's zip in the bucket; say whether all was there that it is composed of.
 
@@ -281,7 +274,7 @@ def compose_layer(order: LayerOrder, station: Station) -> bool:
 
 def _compiler(order: WheelOrder, station: Station, engines: Engines) -> Callable[[], Compiles] | None:
     """Return how this worker's compiler is started, which has to be the one that the key counts on."""
-    from layerkit.bytecode.finding import find
+    from layerkit.bytecode.finding import compiling, find
     from layerkit.bytecode.in_image import Images
 
     wanted, target = order.settings.interpreter, order.target
@@ -299,9 +292,3 @@ def _compiler(order: WheelOrder, station: Station, engines: Engines) -> Callable
             fix="install the same release where workers run and here, or set `bytecode = false`",
         )
     return compiling(found, images)
-
-
-def _start(path: str) -> Compiler:
-    from layerkit.bytecode.compiler import Compiler
-
-    return Compiler([path])

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from layerkit.bytecode.finding import find
+from layerkit.bytecode.finding import compiling, find
 from layerkit.bytecode.in_image import Images
-from layerkit.orders import compiling
 from layerkit.redaction import strip_credentials
 from layerkit.session import fetch_wheels
 from layerkit.settings import Settings

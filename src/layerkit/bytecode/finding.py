@@ -15,10 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,9 @@ from layerkit.bytecode import Interpreter
 from layerkit.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from layerkit.bytecode.compiler import Compiler, Compiles
     from layerkit.bytecode.in_image import Images
     from layerkit.store import Store
 
@@ -94,6 +94,11 @@ def _digest(minor: str) -> str:
     return hashlib.sha256(minor.encode()).hexdigest()
 
 
+def compiling(found: Found, images: Images) -> Callable[[], Compiles]:
+    """Return how a compiler of the interpreter that was found is started."""
+    return partial(_start, found.path) if found.path else partial(images.start, found.interpreter)
+
+
 def _asked(minor: str) -> Found | None:
     """Return the interpreter that uv finds and that answers."""
     said = _uv("python", "find", "--no-project", "--system", "--no-python-downloads", minor)
@@ -102,7 +107,9 @@ def _asked(minor: str) -> Found | None:
 
 def _installed(minor: str) -> Found | None:
     """Let uv install an interpreter, if it may: for a virtual environment it does so only where it may."""
-    with tempfile.TemporaryDirectory(prefix="layerkit-") as folder:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="layerkit-") as folder:
         if _uv("venv", "--no-project", "--managed-python", "--python", minor, folder) is None:
             return None
     return _asked(minor)
@@ -132,6 +139,8 @@ def _fits(who: Interpreter, minor: str) -> bool:
 
 def _uv(*arguments: str) -> str | None:
     """Return what uv prints, None when it fails."""
+    import subprocess
+
     from layerkit.lock.places import uv_binary
 
     path = os.pathsep.join(_folders())
@@ -173,3 +182,9 @@ def _stamp(path: str) -> list[int]:
     except OSError:
         return []
     return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def _start(path: str) -> Compiler:
+    from layerkit.bytecode.compiler import Compiler
+
+    return Compiler([path])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from layerkit.archive.problems import escaped
@@ -223,6 +222,8 @@ class Report:
 
 def known_codes(codes: Iterable[str], where: str) -> None:
     """Raise UsageError for a code that no finding has."""
+    from difflib import get_close_matches
+
     for code in codes:
         if code not in CODES:
             near = get_close_matches(code, CODES, 1)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from layerkit.errors import ConfigError
 from layerkit.patterns import parse
 from layerkit.project.faults import nearest
-from layerkit.slim.reach import in_use, named
 from layerkit.slim.table import Row, table
 
 if TYPE_CHECKING:
@@ -102,6 +101,8 @@ def decide(
     them. What the table leaves out stays after all where a module that stays imports it. Raises
     ConfigError for an AWS service that the package does not know.
     """
+    from layerkit.slim.reach import in_use, named
+
     places = {seen(path, site): path for path in paths}
     if rules.services is not None and package == "botocore":
         _prove_services(rules.services, places)
