@@ -9,7 +9,6 @@ dropped from memory before. The ways take turns; medians count. Exit code 1 when
 from __future__ import annotations
 
 import argparse
-import mmap
 import os
 import shutil
 import statistics
@@ -38,10 +37,7 @@ HEADING = """\
 Written by `make bench-coldstart`; all figures of a table are from one session, in which the ways took turns.
 A start is the time from the process to its first request for an event, with the handler's imports, under the
 real awslambdaric. Cold: pages of layers and code dropped from memory before. Nested zip with extractall is
-what other tools do, with the same versions. /tmp is a folder on this machine's disk, as Lambda's is. Before
-each start memory is taken and given back, so that none waits for what a virtual machine had returned to its
-host."""
-_MEMORY = 2 << 30  # bytes: more than any way takes
+what other tools do, with the same versions. /tmp is a folder on this machine's disk, as Lambda's is."""
 
 
 def say(text: str) -> None:
@@ -58,13 +54,6 @@ def forget(folder: Path) -> None:
             os.close(handle)
 
 
-def take_memory() -> None:
-    """Have memory that a start can take without asking the host of this machine for it."""
-    with mmap.mmap(-1, _MEMORY) as block:
-        for at in range(0, _MEMORY, mmap.PAGESIZE):
-            block[at] = 1
-
-
 def start(way: Way, folder: Path, *, cold: bool) -> float:
     """Return the seconds of one start."""
     tmp = Path(str(way.function.tmp))
@@ -74,7 +63,6 @@ def start(way: Way, folder: Path, *, cold: bool) -> float:
     if cold:
         forget(way.function.opt)
         forget(way.function.task)
-    take_memory()
     with started(way.function, folder) as running:
         return running.init_seconds
 
