@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from aws import Cloud
+from aws import Cloud, variables
 from crowd import Crowd
 from factory import make_wheel
 from layerkit.cluster import open_cluster
@@ -278,13 +278,7 @@ def _environment(place: Path, index: Loopback) -> dict[str, str]:
 
 def _aws(cloud: Cloud) -> dict[str, str]:
     """Return what leads to the bucket, past the front that tests put before it."""
-    return {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.backend}",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "AKIDTESTTESTTEST0000",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
+    return variables(f"http://127.0.0.1:{cloud.backend}", "us-east-1") | {"AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def _layerkit(command: str, project: Path, environment: Mapping[str, str], *options: str) -> Run:

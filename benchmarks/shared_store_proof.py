@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from aws import Cloud
+from aws import Cloud, variables
 from layerkit.project import load
 from machine import first_match
 from table import aligned
@@ -162,15 +162,7 @@ class Proof:
 
     def _build(self, machine: Path, environment: Mapping[str, str], *more: str) -> Build:
         output, asked = machine / "layers", len(self.cloud.requests)
-        command = [
-            sys.executable,
-            "-m",
-            "layerkit",
-            "build",
-            str(machine / "project"),
-            "--output",
-            str(output),
-        ]
+        command = [sys.executable, "-m", "layerkit", "build", str(machine / "project")]
         began = time.monotonic()
         done = subprocess.run(
             [*command, "--output", str(output), *self.options, *more],
@@ -206,11 +198,8 @@ class Proof:
         """Add the bucket. It has a name, so that what has a number can be sent to the gate."""
         port = urlsplit(self.cloud.url).port
         return self._own(machine) | {
+            **variables(f"http://localhost:{port}", "us-east-1"),
             "LAYERKIT_STORE": f"s3://{BUCKET}/{PREFIX}",
-            "AWS_ENDPOINT_URL": f"http://localhost:{port}",
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "AKIDPROOFPROOFPROOF0",
-            "AWS_SECRET_ACCESS_KEY": "secret",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 

@@ -96,6 +96,17 @@ class Asked:
     time: float
 
 
+def variables(url: str, region: str = REGION) -> dict[str, str]:
+    """Return the environment of a program that is to speak with an AWS at `url`."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_ACCESS_KEY_ID": "AKIDTESTTESTTEST0000",
+        "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
+    }
+
+
 class Cloud:
     """The front and the moto server behind it, from `with` to the end of the block."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aws import REGION, Cloud
+from aws import Cloud, variables
 from layerkit.store import Store
 from loopback import Loopback
 
@@ -112,11 +112,7 @@ def cloud(aws_server: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     settings = {
-        "AWS_ENDPOINT_URL": aws_server.url,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "AKIDTESTTESTTEST0000",
-        "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
+        **variables(aws_server.url),
         "AWS_CONFIG_FILE": str(tmp_path / "aws-config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "aws-credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",

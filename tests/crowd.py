@@ -79,10 +79,7 @@ class Crowd:
 
     def names(self) -> set[str]:
         """Return the workers that the scheduler knows."""
-        from distributed import Client
-
-        connect: Any = Client  # it has types for some of what it does
-        with connect(self.address, set_as_default=False) as client:
+        with self._client() as client:
             return {str(one["name"]) for one in client.scheduler_info(n_workers=-1)["workers"].values()}
 
     def said(self, name: str) -> str:
@@ -106,11 +103,14 @@ class Crowd:
                 stdin=subprocess.DEVNULL,
             )
 
-    def _all_there(self) -> None:
+    def _client(self) -> Any:
         from distributed import Client
 
-        connect: Any = Client
-        with connect(self.address, set_as_default=False) as client:
+        connect: Any = Client  # it has types for some of what it does
+        return connect(self.address, set_as_default=False)
+
+    def _all_there(self) -> None:
+        with self._client() as client:
             client.wait_for_workers(self.count, timeout=_LONGEST)
 
 

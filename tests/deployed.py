@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aws import REGION
+from aws import variables
 from confined import unconfined
 from lambda_like import Function, install_runtime
 from layerkit.lock.places import uv_binary
@@ -152,11 +152,7 @@ def configured(
         memory=None if unconfined() else 512 * MIB,
         timeout=900,
         environment={
-            "AWS_ENDPOINT_URL": cloud.url,
-            "AWS_ACCESS_KEY_ID": "AKIDTESTTESTTEST0000",
-            "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
+            **variables(cloud.url),
             "LAYER_BUCKET": BUCKET,
             **_way_out(),
             **(environment or {}),

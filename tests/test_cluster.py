@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aws import REGION, Cloud
+from aws import Cloud, variables
 from crowd import Crowd
 from factory import make_wheel
 from layerkit.cli import run
@@ -56,14 +56,7 @@ data = ["dog", "old"]
 @pytest.fixture(scope="module")
 def crowd(aws_server: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     """Start a scheduler and three workers for all tests of this file; one of them will be killed."""
-    environment = {
-        "AWS_ENDPOINT_URL": aws_server.url,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "AKIDTESTTESTTEST0000",
-        "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
-        "NO_PROXY": "127.0.0.1,localhost",
-    }
+    environment = {**variables(aws_server.url), "NO_PROXY": "127.0.0.1,localhost"}
     with Crowd(tmp_path_factory.mktemp("crowd"), workers=3, environment=environment) as crowd:
         yield crowd
 

@@ -20,6 +20,7 @@ from layerkit.shared import SharedStore
 from layerkit.slim.table import text as slim_table
 from layerkit.source_date import refuse_garbage
 from layerkit.values import as_json
+from layerkit.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -472,8 +473,8 @@ def _compose(session: Session, plan: Planned, folder: Path, prefix: str) -> tupl
         _compose_away(session, session.cluster, plan, lacking)
         taken |= finished.take(store, lacking)
     elif taken:
-        layers = "layer" if len(taken) == 1 else "layers"
-        session.talk(f"{plan.lock.target.key}: {len(taken)} {layers} taken from the shared store")
+        many = f"{len(taken)} {plural(len(taken), 'layer')}"
+        session.talk(f"{plan.lock.target.key}: {many} taken from the shared store")
     composed = _compose_here(session, _made_whole(session, plan, taken), folder, prefix, taken)
     keys = {one.name: one.key for one in wanted}
     finished.offer(store, [(keys[one.name], one) for one in composed if one.name not in taken])
@@ -484,7 +485,7 @@ def _compose_away(session: Session, cluster: Cluster, plan: Planned, wanted: Seq
     """Have the workers of a cluster compose layers; one that they lack something for is composed here."""
     from layerkit.orders import LayerOrder, compose_layer
 
-    many = f"{len(wanted)} {'layer' if len(wanted) == 1 else 'layers'}"
+    many = f"{len(wanted)} {plural(len(wanted), 'layer')}"
     session.talk(f"{plan.lock.target.key}: composing {many}")
     orders = [
         LayerOrder(

@@ -30,6 +30,7 @@ from layerkit import __version__
 from layerkit.errors import ClusterError, ConfigError, LayerkitError, UsageError
 from layerkit.shared import SharedStore, reads_only
 from layerkit.store import Store
+from layerkit.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -228,7 +229,7 @@ class Cluster:
 
     def summary(self) -> str:
         """Return what was done in one line, empty where nothing was to do."""
-        many = f"{len(self._made):,} {'order' if len(self._made) == 1 else 'orders'}"
+        many = f"{len(self._made):,} {plural(len(self._made), 'order')}"
         return f"{self.address}: {many}, {self.work:.1f} s of work" if self._made else ""
 
     def ask(self, question: Callable[[], R]) -> dict[str, R]:

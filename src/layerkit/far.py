@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from layerkit.digests import sha256_of
 from layerkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Bucket:
 
         One whose sha256 is not the wanted, for somebody wrote there meanwhile, is not sent.
         """
-        found = _sha256(path)
+        found = sha256_of(path)
         if found != (wanted or found):
             return 0
         self.client().upload_file(str(path), self._name, key, ExtraArgs={"Metadata": {"sha256": found}})
@@ -180,11 +181,3 @@ def _written(chunks: Iterator[bytes], path: Path) -> tuple[int, str]:
             digest.update(chunk)
             count += file.write(chunk)
     return count, digest.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-    return found.hexdigest()

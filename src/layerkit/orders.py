@@ -6,13 +6,14 @@ They do what a build does on its own machine, with the same steps, in the worker
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerkit.errors import ClusterError, LayerkitError
+from layerkit.redaction import strip_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +79,11 @@ class LayerOrder:
     def after(self) -> tuple[str, ...]:
         """Return the keys of the orders to prepare its wheels."""
         return tuple(key for _, key in self.packages)
+
+
+def open_to_all(file: WheelRef) -> WheelRef:
+    """Return a wheel or source archive as an order may name it: without credentials and without a path."""
+    return replace(file, url=file.url and strip_credentials(file.url), path=None)
 
 
 def source_key(sdist: WheelRef, target: Target) -> str:

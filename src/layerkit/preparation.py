@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from layerkit.bytecode.finding import compiling, find
 from layerkit.bytecode.in_image import Images
-from layerkit.redaction import strip_credentials
 from layerkit.session import fetch_wheels
 from layerkit.settings import Settings
 from layerkit.slim import rules
+from layerkit.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +82,7 @@ def prepare_wheels(
 
     prepared, missing = load()
     if missing:
-        session.talk(f"{target.key}: preparing {len(missing)} {'wheel' if len(missing) == 1 else 'wheels'}")
+        session.talk(f"{target.key}: preparing {len(missing)} {plural(len(missing), 'wheel')}")
     if missing and session.cluster:
         _prepare_away(session, session.cluster, target, missing, by)
         prepared, missing = load()  # what a bucket lost meanwhile is prepared here
@@ -118,15 +118,13 @@ def _prepare_away(
 ) -> None:
     """Have the workers of a cluster prepare wheels; what lies on this machine alone is sent to them."""
     from layerkit import prepare as preparing
-    from layerkit.orders import WheelOrder, prepare_wheel, source_key
+    from layerkit.orders import WheelOrder, open_to_all, prepare_wheel, source_key
 
     wheels = [package.wheel for package in packages]
-    cluster.hand_over(wheels, lambda some: fetch_wheels(session, some))
+    cluster.hand_over(wheels, partial(fetch_wheels, session))
     orders = [
         WheelOrder(
-            wheel=replace(
-                package.wheel, url=package.wheel.url and strip_credentials(package.wheel.url), path=None
-            ),
+            wheel=open_to_all(package.wheel),
             key=preparing.key(package.wheel.sha256, target, package.name, by.settings),
             target=target,
             settings=by.settings,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from layerkit.wording import plural
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
@@ -78,4 +80,4 @@ class _Terminal:
 
 
 def _words(doing: str, count: int, what: str) -> str:
-    return f"{doing} {count} {what if count == 1 else f'{what}s'}"
+    return f"{doing} {count} {plural(count, what)}"

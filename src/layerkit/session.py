@@ -10,10 +10,10 @@ from layerkit import lock as locks
 from layerkit.engines import INSIDE, Engines, rule_of
 from layerkit.errors import BuildError, LayerkitError, ResolutionError, UsageError
 from layerkit.project import load, validate, with_pins
-from layerkit.redaction import strip_credentials
 from layerkit.shared import open_store
 from layerkit.target import maintained_runtimes, parse_arch, parse_runtime
 from layerkit.target import target as make_target
+from layerkit.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -274,7 +274,7 @@ def _built_away(
         return None
     from layerkit.container.images import reference
     from layerkit.lock.sources import build_constraints
-    from layerkit.orders import SourceOrder, build_source, keep_logs, write_logs
+    from layerkit.orders import SourceOrder, build_source, keep_logs, open_to_all, write_logs
 
     able = _with_engines(session.cluster)
     if not able or session.engines.rule == "wheels":
@@ -284,7 +284,7 @@ def _built_away(
     orders = [
         SourceOrder(
             candidate=replace(candidate, sdist=None),
-            sdist=replace(sdist, url=strip_credentials(sdist.url or "")),
+            sdist=open_to_all(sdist),
             locked=locked,
             target=target,
             containers=replace(containers, build_images=((target.key, image),)),
@@ -294,7 +294,7 @@ def _built_away(
         )
         for (candidate, locked), sdist in zip(wanted, sdists, strict=True)
     ]
-    many = f"{len(orders)} {'package' if len(orders) == 1 else 'packages'}"
+    many = f"{len(orders)} {plural(len(orders), 'package')}"
     session.talk(f"{target.key}: building {many} from source")
     try:
         made = session.cluster.do(build_source, orders, session.talk, only=able)

@@ -7,13 +7,13 @@ packaging.python.org); where it leaves room, what the package indexes themselves
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerkit import record, scheme, scripts
 from layerkit.archive import Archive, ArchiveError, Problem
+from layerkit.digests import sha256_of
 from layerkit.errors import StorageError
 from layerkit.metadata import Dependency, Metadata, dependencies, parse, unreadable
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Dependency", "Metadata", "Wheel", "dependencies", "file_sha256"]
 
-_CHUNK = 1 << 20
 # Far above any honest METADATA or RECORD (the longest RECORDs seen have some 20,000 rows).
 _LONGEST_TEXT = 64 << 20
 _REQUIRED = ("METADATA", "WHEEL", "RECORD")
@@ -84,14 +83,10 @@ class Wheel:
 
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file in hex, read in flat memory. Raises StorageError."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        return sha256_of(path)
     except OSError as error:
         raise StorageError(f"cannot be read: {error.strerror}", where=path.name) from error
-    return digest.hexdigest()
 
 
 class _Reading:

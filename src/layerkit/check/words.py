@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from layerkit.wording import plural
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -12,7 +14,7 @@ _SHOWN = 8
 
 def count(number: int, what: str) -> str:
     """Return how many there are of something: 1 file, 2 files."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+    return f"{number:,} {plural(number, what)}"
 
 
 def some(names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from layerkit.archive import Piece, Problem, write_zip
 from layerkit.archive.names import bad_name, collisions
+from layerkit.digests import sha256_of
 from layerkit.errors import ConfigError, StorageError
 from layerkit.output import draft
 from layerkit.patterns import Pattern, decide, parse
@@ -57,7 +58,6 @@ DEFAULT_EXCLUDES = (
     ".vscode/",
     ".DS_Store",
 )
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,14 +283,10 @@ def _unused(include: Sequence[Pattern], files: Sequence[CodeFile]) -> list[str]:
 
 def _sha256(path: Path) -> str:
     """Return the hex digest of a file's content, read in blocks."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
+        return sha256_of(path)
     except OSError as error:
         raise _unreadable(error, path) from error
-    return digest.hexdigest()
 
 
 def _unreadable(error: OSError, path: Path) -> StorageError:

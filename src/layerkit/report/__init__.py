@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerkit.errors import UsageError
 from layerkit.target import limit
+from layerkit.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,7 +96,7 @@ def _held(layer: Layer) -> str:
 
 def counted(count: int, what: str) -> str:
     """Return how many there are of what, in words."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return f"{count} {plural(count, what)}"
 
 
 def _sdk_words(mode: str) -> str:
