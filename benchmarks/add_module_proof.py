@@ -17,9 +17,10 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from aws import REGION, Cloud
 from confined import unconfined
@@ -68,8 +69,7 @@ _TORCH = "import torch\nassert float(torch.ones(2, 2).sum()) == 4"
 _APP = "{program}\n\ndef handler(event, context):\n    return True\n"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Case:
+class Case(Struct, frozen=True, kw_only=True):
     """An event, what a function does with the layer (empty: nothing), and where else packages come from."""
 
     event: Mapping[str, Any]
@@ -127,8 +127,7 @@ def _relabelled(wheel: Path, copy: Path, platform: str) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Proof:
+class Proof(Struct, frozen=True, kw_only=True):
     """Where all of it happens."""
 
     made: Deployed

@@ -13,11 +13,11 @@ import subprocess
 import sys
 import time
 import zlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import deflate
+from msgspec import Struct, field
 from zlib_ng import zlib_ng
 
 from environments import environment, program, runtime_python
@@ -47,8 +47,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-@dataclass(kw_only=True)
-class Contents:
+class Contents(Struct, kw_only=True):
     """What lies in the wheels of a set, tests left out: content, and the bytes that its stream has there."""
 
     libraries: list[bytes] = field(default_factory=list)

@@ -24,11 +24,11 @@ import tempfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from front import event
+from msgspec import Struct
 
 from aws import REGION, Cloud
 from layerkit.invoke.layout import key
@@ -87,8 +87,7 @@ def layerkit(*words: str) -> Any:
     return json.loads(done.stdout)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """A runtime's functions: where their layers lie, and what they are told of AWS."""
 
     runtime: str
@@ -348,8 +347,7 @@ def usable(names: Sequence[str]) -> list[str]:
     return [target(name).runtime for name in found]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Proven:
+class Proven(Struct, frozen=True, kw_only=True):
     """A runtime whose functions did all that they must; `made` are the layers to be compared, if any."""
 
     place: Place

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +28,7 @@ REPOSITORY = (
 )
 
 
-@dataclass(kw_only=True, slots=True)
-class Figures:
+class Figures(Struct, kw_only=True):
     """All samples of one session and the weights of what was built, by set and row."""
 
     samples: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
@@ -62,8 +62,7 @@ class Figures:
         return found.zipped if zipped else found.unzipped
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """One promise, its figures in this session, and whether it is met: None if not measured."""
 
     promise: str

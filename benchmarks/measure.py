@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +22,7 @@ class RunError(Exception):
     """A measured program ended with an exit code other than 0; the text is one line."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True, kw_only=True):
     """One run: wall seconds, and bytes of the largest resident set of any of its processes."""
 
     seconds: float
@@ -33,16 +33,14 @@ class Sample:
         return Sample(seconds=self.seconds + other.seconds, rss=max(self.rss, other.rss))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One process; its stdout goes to a file of its own if the work is written there."""
 
     argv: tuple[str, ...]
     stdout: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """What one tool does for one set: shared steps, then the steps of each row of the table.
 
     Two rows that differ only in how the same folder is zipped share the installing; the figure of each is

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from index import HOST
 from measure import Job, Step
@@ -50,8 +51,7 @@ def handler(event, context):
 CHALICE_CONFIG = {"version": "2.0", "app_name": "bench", "automatic_layer": True, "stages": {"dev": {}}}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Where a peer builds a set: work folder, pins, address of the index, caches, environment."""
 
     work: Path
@@ -88,8 +88,7 @@ class Place:
         return kept | ours | more
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Peer:
+class Peer(Struct, frozen=True, kw_only=True):
     """A tool: what to install, what its rows are called, and how it is run for a set."""
 
     name: str

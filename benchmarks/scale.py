@@ -17,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from aws import Cloud, variables
 from crowd import Crowd
@@ -57,8 +58,7 @@ _IN_A_STACK = 5
 _AGAIN = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """A command that ran: seconds, the most memory it had in bytes, and what it said."""
 
     seconds: float
@@ -177,8 +177,7 @@ def _null(place: Path, aws: Mapping[str, str], scheduler: str, count: int) -> fl
     """Return the seconds that so many orders take which do nothing."""
 
     # Made here, they travel by value: workers have no such module.
-    @dataclass(frozen=True, kw_only=True)
-    class Null:
+    class Null(NamedTuple):
         key: str
         label: str = "null"
         after: tuple[str, ...] = ()

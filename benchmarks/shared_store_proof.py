@@ -24,10 +24,11 @@ import threading
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from aws import Cloud, variables
 from layerkit.project import load
@@ -56,8 +57,7 @@ class ProofError(Exception):
     """What was to be proved is not so; the text is one line, and the output of what was run."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Build:
+class Build(Struct, frozen=True, kw_only=True):
     """One machine's build: seconds, what was prepared and received, and the files by their path."""
 
     seconds: float
@@ -78,8 +78,7 @@ class Build:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True, kw_only=True):
     """A proxy that counts who asks it and lets nobody through."""
 
     url: str
@@ -102,8 +101,7 @@ def gate() -> Iterator[Gate]:
         server.shutdown()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True, kw_only=True):
     """A project, what a build of it is asked for, where machines are made, the bucket and the gate."""
 
     project: Path

@@ -17,11 +17,13 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from environments import runtime_python
 from layerkit.archive import Run, compose
@@ -80,16 +82,14 @@ or what no Linux has, are in a column of their own. Sizes are in bytes, unzipped
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Laid:
+class Laid(Struct, frozen=True, kw_only=True):
     """The packages of the proof, laid out with some rules: prepared wheels by name, and their folder."""
 
     prepared: Mapping[str, PreparedWheel]
     site: Path
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """What the proof found of one package; sizes in bytes, `differences` and `failing` as sentences.
 
     `modules` and `inner` count what was imported in both, `failing` says which of the top-level modules

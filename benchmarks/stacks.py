@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 import zipfile
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import tomli_w
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lambda_like import Function
 from layerkit.build import build_target
@@ -42,8 +43,7 @@ _OURS = frozenset({"layerkit-loader", "backports-zstd", "pyzstd"})
 _CPU_WHEEL = re.compile(r"torch-([^-]+)-cp(3)(\d+)-cp\d+-manylinux_(\d+)_(\d+)_\w+\.whl")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stack:
+class Stack(Struct, frozen=True, kw_only=True):
     """A stack: what is asked for, what a function imports of it, and one package of it for lazy mode.
 
     `promise` is how many times sooner the bundle starts than the nested zip.
@@ -57,8 +57,7 @@ class Stack:
     promise: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Way:
+class Way(Struct, frozen=True, kw_only=True):
     """A function that has the stack in one way, and what its layers and code come to in bytes."""
 
     label: str

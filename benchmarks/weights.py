@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
 _LOCAL_AND_CENTRAL = 30 + 46  # what a member takes beside its bytes and its name, which stands there twice
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Weight:
+class Weight(Struct, frozen=True, kw_only=True):
     """Bytes of the zips, of all that is in them, and of the bytecode among that in both ways."""
 
     zipped: int = 0

@@ -25,10 +25,11 @@ import threading
 import time
 import urllib.request
 from collections import defaultdict
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,8 +66,7 @@ _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-leng
 REGION = "eu-west-1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """What goes wrong with one request: an answer of AWS, or the connection.
 
     With `after` the request is carried out first. `reset` breaks the connection off instead of answering;
@@ -85,8 +85,7 @@ class Fault:
     slow: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """One request as it came in; `time` is time.monotonic()."""
 
     operation: str

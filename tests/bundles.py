@@ -6,8 +6,9 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from factory import make_wheel
 from layerkit.archive import Run, compose
@@ -84,8 +85,7 @@ def lay(opt: Path, wheels: Iterable[PreparedWheel]) -> Path:
     return opt / SITE
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True, kw_only=True):
     """A bundle on disk: its modules' folder, the /tmp of its functions, and their environment."""
 
     site: Path

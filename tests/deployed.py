@@ -13,9 +13,10 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from aws import variables
 from confined import unconfined
@@ -75,8 +76,7 @@ def handler(event, context):
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deployed:
+class Deployed(Struct, frozen=True, kw_only=True):
     """The function's layer and code, the runtime with its SDK, and an interpreter for it.
 
     `zips` are the names of the files that it was unzipped from, sorted.

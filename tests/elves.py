@@ -13,8 +13,9 @@ What is said of a file here is what the tests hold the stripped one against, bes
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +31,7 @@ CODE = bytes(range(256)) * 8
 TABLES = ("symtab", "strtab", "debug", "rela", "comment")
 
 
-@dataclass(kw_only=True)
-class Part:
+class Part(Struct, kw_only=True):
     """A section on its way into a file."""
 
     name: str

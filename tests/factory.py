@@ -15,8 +15,9 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +29,7 @@ EditRecord = Callable[[list[Row]], Iterable[Sequence[str]]]
 _REGULAR_FILE = 0o100000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltWheel:
+class BuiltWheel(Struct, frozen=True, kw_only=True):
     """A wheel on disk: its path, the name it goes by, and the sha256 and size of the file."""
 
     path: Path

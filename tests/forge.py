@@ -7,9 +7,10 @@ breaks; `local` and `central` change single fields of one header and leave its t
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
 from struct import pack
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +27,7 @@ def deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forged:
+class Forged(Struct, frozen=True, kw_only=True):
     """One entry: `stream` are its stored bytes, `behind` what follows them (a descriptor, a gap)."""
 
     name: str | bytes
@@ -123,8 +123,7 @@ def _central(f: Mapping[str, Any]) -> bytes:
     return head + name + extra + comment
 
 
-@dataclass(slots=True, kw_only=True)
-class Ends:
+class Ends(Struct, kw_only=True):
     """The values of the end records, and bytes in places where none belong."""
 
     prefix: bytes = b""

@@ -24,9 +24,10 @@ import tempfile
 import time
 import uuid
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import Struct, field
 
 from confined import disk, memory_limit
 from layerkit.container.stage import Limits, environment
@@ -84,8 +85,7 @@ awslambdaric.__main__.main(["bootstrap", os.environ["_HANDLER"]])
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Function:
+class Function(Struct, frozen=True, kw_only=True):
     """What Lambda knows of a function.
 
     `opt` and `task` are the folders of its unzipped layers and code, `runtime` one with awslambdaric (see
@@ -115,8 +115,7 @@ class FunctionError(Exception):
         super().__init__(f"{self.kind}: {self.text}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Running:
+class Running(Struct, frozen=True, kw_only=True):
     """A function that is ready for events."""
 
     init_seconds: float

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.lock import Lock, LockedPackage, SdkDecision, WheelRef
 from layerkit.metadata import Dependency
@@ -44,8 +45,7 @@ SDK = {
 REQUESTS = {"requests 2.32": ["urllib3<3", "idna"], "idna 3.11": []}
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """The sizes of a prepared wheel, in bytes."""
 
     zipped: int = 1

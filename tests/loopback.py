@@ -26,11 +26,13 @@ import threading
 import time
 import zipfile
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     import ssl
@@ -43,8 +45,7 @@ if TYPE_CHECKING:
 _METADATA = ".metadata"  # PEP 658: a wheel's METADATA beside the wheel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """What goes wrong with one request; without a value for `status` or `body` the file is served.
 
     `wait` seconds pass before anything is sent. `reset_after` bytes of the body the connection is
@@ -62,8 +63,7 @@ class Fault:
     length: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """One request as it came in. Header names are lower case; `time` is time.monotonic()."""
 
     method: str

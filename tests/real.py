@@ -11,10 +11,11 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 import layerkit
 from layerkit.errors import UsageError
@@ -47,8 +48,7 @@ sys.exit(main())
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
+class Workshop(Struct, frozen=True, kw_only=True):
     """What the tests of a session share: a folder, an environment with one store and one index, and pip.
 
     `pip` is the interpreter of a virtual environment that holds the index's newest pip.

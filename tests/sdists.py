@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from factory import make_sdist, make_wheel
 from layerkit.container.engine import OWNER
@@ -81,8 +82,7 @@ def serve_sdk(wheels: Path) -> None:
         make_wheel(wheels, "botocore", version)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
+class Workshop(Struct, frozen=True, kw_only=True):
     """A project, the index it is built from, an engine with stand-ins, and the environment of a build."""
 
     root: Path

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+from msgspec.structs import replace
 
 import small
 from layerkit.build import manifest_path

@@ -13,10 +13,10 @@ import json
 import re
 import zipfile
 from collections import defaultdict
-from dataclasses import dataclass
 from importlib.metadata import PathDistribution
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from packaging.utils import canonicalize_name
 
 from layerkit.store import Store
@@ -43,8 +43,7 @@ OF_OTHER_CONTENT = {
 DIFFERENCES = ON_ONE_SIDE | OF_OTHER_CONTENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Laid:
+class Laid(Struct, frozen=True, kw_only=True):
     """What pip laid down: path in a layer -> file, and package -> the paths that its RECORD lists.
 
     `commands` are path -> the object that the entry point names.

@@ -7,8 +7,9 @@ The same call in another folder gives the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from factory import make_wheel
 from layerkit.layer.describe import describe
@@ -34,8 +35,7 @@ PREFIX = "py312-small-1.2"
 TARGET = target("py312")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Small:
+class Small(Struct, frozen=True, kw_only=True):
     """What the build was made from, and what it gave."""
 
     project: Project

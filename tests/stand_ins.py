@@ -22,9 +22,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.target import facts, target
 from real import interpreter
@@ -58,8 +59,7 @@ _ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandIns:
+class StandIns(Struct, frozen=True, kw_only=True):
     """The tags of one runtime's images, and the full version of the Python in them."""
 
     runtime: str

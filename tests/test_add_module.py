@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from add_module import making
 from add_module.event import read
 from add_module.failures import NotFoundError
 from add_module.wheels import Wheels
+from msgspec.structs import replace
 
 from aws import REGION, Cloud, Fault
 from factory import make_wheel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 import factory
 from factory import make_wheel
@@ -51,9 +51,9 @@ CHANGES: dict[str, list[Any]] = {
     "layers": [
         (_BASE_LAYER,),
         (_MORE_LAYER, _BASE_LAYER),
-        (dataclasses.replace(_BASE_LAYER, name="renamed"), _MORE_LAYER),
-        (dataclasses.replace(_BASE_LAYER, project="wheel-only"), _MORE_LAYER),
-        (dataclasses.replace(_BASE_LAYER, requirements=(requirement("lib>=1"),)), _MORE_LAYER),
+        (replace(_BASE_LAYER, name="renamed"), _MORE_LAYER),
+        (replace(_BASE_LAYER, project="wheel-only"), _MORE_LAYER),
+        (replace(_BASE_LAYER, requirements=(requirement("lib>=1"),)), _MORE_LAYER),
         (LayerSpec(name="base"), _MORE_LAYER),
     ],
     "functions": [
@@ -113,19 +113,18 @@ ELSEWHERE = {
 
 def _with(field: str, value: Any) -> Project:
     changes: dict[str, Any] = {field: value}
-    return dataclasses.replace(BASE, **changes)
+    return replace(BASE, **changes)
 
 
 def test_every_field_of_a_project_is_in_the_digest_or_there_is_a_reason() -> None:
-    fields = {field.name for field in dataclasses.fields(Project)}
-    assert fields == set(CHANGES).union(*ELSEWHERE.values())
+    assert set(Project.__struct_fields__) == set(CHANGES).union(*ELSEWHERE.values())
 
 
 @pytest.mark.parametrize(
     ("field", "value"), [(field, value) for field, values in CHANGES.items() for value in values]
 )
 def test_every_setting_that_changes_what_is_written_changes_the_digest(field: str, value: object) -> None:
-    assert _settings(BASE) == _settings(dataclasses.replace(BASE))
+    assert _settings(BASE) == _settings(replace(BASE))
     assert _settings(_with(field, value)) != _settings(BASE)
 
 

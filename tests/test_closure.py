@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from layerkit.errors import ConfigError, ResolutionError
 from layerkit.plan import LeftOut

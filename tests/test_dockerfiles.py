@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import io
 import tarfile
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import Struct, field
 
 import projects
 from layerkit.archive import Archive, Run, compose
@@ -27,8 +27,7 @@ DIGEST = "sha256:" + "a" * 64
 PINNED = f"FROM debian@{DIGEST}\n"
 
 
-@dataclass
-class Kitchen:
+class Kitchen(Struct):
     """What stands for the engine: what its images are, what builds leave, and what was asked of it."""
 
     rule: str = "auto"
@@ -102,7 +101,7 @@ def project(folder: Path, text: str, **spec: Any) -> Project:
     made = projects.project(folder, {})
     dockerfile = Dockerfile(path=folder / "docker" / "x.Dockerfile", context=folder / "docker", **spec)
     more = {"layers": (LayerSpec(name="sys", dockerfile=dockerfile),)}
-    return Project(**{name: getattr(made, name) for name in made.__slots__} | more)
+    return Project(**{name: getattr(made, name) for name in made.__struct_fields__} | more)
 
 
 def made(project: Project, kitchen: Kitchen, runtime: str = "py312", *, offline: bool = False) -> OptLayer:

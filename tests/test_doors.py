@@ -6,10 +6,10 @@ import io
 import json
 import os
 import zipfile
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from layerkit import doors
 from layerkit.errors import UsageError, WheelError

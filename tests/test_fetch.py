@@ -12,10 +12,11 @@ import textwrap
 import time
 import traceback
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from layerkit import atomic
 from layerkit.errors import LayerkitError, NetworkError, StorageError, WheelError
@@ -32,8 +33,7 @@ NAME = "demo-1.0-py3-none-any.whl"
 SECRET = "s3cr3t/@:"  # noqa: S105 - of this file only
 
 
-@dataclass(frozen=True)
-class Ref:
+class Ref(Struct, frozen=True):
     """A wheel of a lock, as far as a download needs to know it."""
 
     filename: str
@@ -556,7 +556,7 @@ def start(store: Store, refs: list[Ref]) -> subprocess.Popen[bytes]:
         from layerkit.fetch import fetch
         from layerkit.store import Store
         Ref = make_dataclass("Ref", ["filename", "sha256", "size", "url", "path"])
-        refs = [Ref(*fields) for fields in {[list(vars(ref).values()) for ref in refs]!r}]
+        refs = [Ref(*fields) for fields in {[astuple(ref) for ref in refs]!r}]
         try:
             fetch(refs, Store(Path({str(store.root)!r})))
         except KeyboardInterrupt:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from msgspec import Struct
 
 from layerkit.bytecode import Interpreter, finding
 from layerkit.bytecode.finding import Found, find, recall
@@ -109,8 +109,7 @@ def test_uv_may_install_one_but_not_offline(store: Store, uv: Callable[..., Uv])
     assert asked.asked == ["python", "python", "venv", "python"]
 
 
-@dataclass
-class Image:
+class Image(Struct):
     """Stands in for the way to an image: has an interpreter or none, and counts how often it was asked."""
 
     version: str | None

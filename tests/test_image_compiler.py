@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from msgspec import Struct
 
 from fake_engine import FakeEngine
 from layerkit.bytecode import Interpreter
@@ -34,8 +34,7 @@ def compiles_here() -> None:
     """Ask engines for images, which here are none."""
 
 
-@dataclass
-class Here:
+class Here(Struct):
     """Stands in for a room: runs what it is told to on this machine, with its files in a folder."""
 
     folder: Path

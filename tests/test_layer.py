@@ -7,11 +7,12 @@ import stat
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from factory import make_wheel
 from layerkit.archive import Archive, Piece, write_run
@@ -31,8 +32,7 @@ SITE = "python/lib/python3.12/site-packages"
 TARGET = target("py312")
 
 
-@dataclass
-class Bench:
+class Bench(Struct):
     """Wheels made to order, prepared, and composed into layers in a folder of the test."""
 
     folder: Path

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from layerkit.errors import ConfigError, LayerkitError, StorageError
 from layerkit.layer.manifest import (
@@ -159,7 +159,9 @@ def test_damage_is_named_with_its_path(tmp_path: Path) -> None:
     del broken["layers"][0]["packages"][0]["wheel"]["sha256"]
     error = fault(tmp_path / "m.json", broken)
     assert isinstance(error, ConfigError)
-    assert error.what == "the manifest is damaged: layers[0].packages[0].wheel.sha256 is missing"
+    assert error.what == (
+        "the manifest is damaged: Object missing required field `sha256` - at `$.layers[0].packages[0].wheel`"
+    )
 
 
 @pytest.mark.parametrize("name", ["../secret.zip", "/etc/passwd", "a/b.zip", "a\\b.zip", "", ".."])

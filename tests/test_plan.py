@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 
 import pytest
 
@@ -45,8 +44,7 @@ def test_sizes_are_sums_and_code_counts() -> None:
     assert made.stacks[0].slack == 262_144_000 - 1 - 5370
 
 
-@dataclass(frozen=True)
-class Opt(Size):
+class Opt(Size, frozen=True):
     dockerfile: str = "docker/gdal.Dockerfile"
     notes: tuple[str, ...] = ("a note",)
 

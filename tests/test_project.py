@@ -3,11 +3,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from layerkit.errors import ConfigError, UsageError
 from layerkit.project import OverLimit, Project, Slimming, Stack, load, validate, with_pins

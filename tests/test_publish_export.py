@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 import yaml  # type: ignore[import-untyped]
+from msgspec.structs import replace
 
 from layerkit.errors import UsageError
 from layerkit.publish.bucket import Bucket

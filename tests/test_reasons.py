@@ -160,7 +160,7 @@ def test_a_bound_that_nobody_can_read_bounds_nothing() -> None:
 
 
 def test_pinned_and_local_packages_are_not_asked_about() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     local = package("mine 1.0")
     local = replace(local, wheel=replace(local.wheel, path="/a/mine.whl"))

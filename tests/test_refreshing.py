@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import gc
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from fake_engine import FakeEngine
 from layerkit import image_facts, refreshing

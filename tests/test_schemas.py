@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 import small
 from layerkit import errors, image_facts, report, target
@@ -119,11 +118,11 @@ def test_manifest_and_its_values_have_the_same_fields() -> None:
         return resolved(described["items"]) if "items" in described else described
 
     def compare(kind: Any, described: dict[str, Any]) -> None:
-        kind = next(filter(dataclasses.is_dataclass, (kind, *get_args(kind))), None)
+        kind = next((one for one in (kind, *get_args(kind)) if hasattr(one, "__struct_fields__")), None)
         if kind is None:
             return
         described = resolved(described)
-        fields = {field.name for field in dataclasses.fields(kind)}
+        fields = set(kind.__struct_fields__)
         assert fields == set(described["properties"]) == set(described["required"]), kind
         compared.append(kind)
         for name, hint in get_type_hints(kind).items():

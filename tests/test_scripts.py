@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from layerkit.scripts import Script, is_wrapper, launcher, read, with_interpreter
 from layerkit.target import target

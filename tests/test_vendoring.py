@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import deflate
 import pytest
+from msgspec.structs import replace
 
 from factory import BuiltWheel, make_wheel
 from layerkit.container.graft import _above, _policies

@@ -17,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from arena import Arena, Ended
 from loopback import Fault
@@ -33,8 +34,7 @@ _STORAGE_ERROR, _INTERRUPTED = 9, 130
 _NOBODY = 65534
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """What a trial did and saw: `builds` that were started, what was done to them, what was wrong."""
 
     trial: str

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from layerkit.engines import INSIDE
 from layerkit.errors import ConfigError
@@ -19,7 +21,6 @@ from layerkit.session import lock_target, own_package
 from layerkit.shared import SharedStore
 from layerkit.slim.table import text as slim_table
 from layerkit.source_date import refuse_garbage
-from layerkit.values import as_json
 from layerkit.wording import plural
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class Built(Struct, frozen=True, kw_only=True):
     """The manifest of one target, where it lies, and whether anything had to be done."""
 
     manifest: Manifest
@@ -71,8 +71,7 @@ class Built:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class Planned(Struct, frozen=True, kw_only=True):
     """A plan with what it was made from; `lock` includes the project's own wheel where a layer has it.
 
     `again` makes anew what was remade of prepared wheels so that stacks fit, where that was done.
@@ -221,10 +220,10 @@ def _settings(project: Project) -> str:
         "collisions": sorted(project.collisions.items()),
         "alone": project.self_contained,
         "notes": project.notes,
-        "slim": (slim_table(), as_json(project.slim), project.aws_services),
+        "slim": (slim_table(), to_builtins(project.slim), project.aws_services),
         "strip": project.strip,
         "bytecode": project.bytecode,
-        "over-limit": as_json(project.over_limit),
+        "over-limit": to_builtins(project.over_limit),
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

@@ -17,7 +17,6 @@ import re
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -25,6 +24,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
+
+from msgspec import Struct, field
 
 from layerkit import __version__
 from layerkit.errors import ClusterError, ConfigError, LayerkitError, UsageError
@@ -52,8 +53,7 @@ T = TypeVar("T", bound="Order")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
+class Kit(Struct, frozen=True, kw_only=True):
     """What decides bytes beside an order: who does not have the same may not take it."""
 
     layerkit: str
@@ -95,8 +95,7 @@ class Order(Protocol):
         """Return the keys of orders whose results it is based on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Station:
+class Station(Struct, frozen=True, kw_only=True):
     """Where an order is carried out: its store, who is talked to, and how many threads there are.
 
     What was put into the store is in the bucket before the order counts as done.
@@ -107,8 +106,7 @@ class Station:
     threads: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class Letter(Struct, frozen=True, kw_only=True):
     """What is sent to a worker: `work(order, station)` is called there, by whoever has the same kit."""
 
     kit: Kit
@@ -160,8 +158,7 @@ def _station_store(far: Far) -> SharedStore:
     return SharedStore(Store.default().root, far, lambda _text: None, read_only=reads_only())
 
 
-@dataclass(slots=True, kw_only=True)
-class Cluster:
+class Cluster(Struct, kw_only=True):
     """The workers of a cluster, for one command. Use it in a `with` block: its end takes back what was sent.
 
     Nothing is connected to before there is something to do. Several threads may give work at once. `work` is

@@ -13,13 +13,14 @@ no engine, the answer of the last build counts.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, convert
+from msgspec.structs import replace
 
 from layerkit.archive import DamagedRunError, Run
 from layerkit.container import images, question
 from layerkit.errors import StorageError
-from layerkit.values import from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +37,7 @@ LOGS = "logs"
 _REMEMBERED = ".json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptPackage:
+class OptPackage(Struct, frozen=True, kw_only=True):
     """A Python package in /opt: the folder it lies in, and PEP 508 for what it and its extras require."""
 
     name: str
@@ -47,8 +47,7 @@ class OptPackage:
     extras: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptLayer:
+class OptLayer(Struct, frozen=True, kw_only=True):
     """What a Dockerfile brings into a layer: a finished run, and what is known of it; sizes in bytes.
 
     `dockerfile` is its path in the project and `sha256` its digest, `image` the id that the engine
@@ -169,7 +168,7 @@ def _load(asked: Question, store: Store) -> OptLayer | None:
         sha256=asked.sha256,
         image=info["image"],
         bases=asked.bases or (),
-        packages=from_json(tuple[OptPackage, ...], info["packages"]),
+        packages=convert(info["packages"], tuple[OptPackage, ...]),
         notes=tuple(info["notes"]),
     )
 

@@ -8,9 +8,10 @@ Standard Base 5.0, core, 10.7 (https://refspecs.linuxfoundation.org/LSB_5.0.0/LS
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from struct import Struct
+import struct
 from typing import IO, TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,14 +25,13 @@ _SEGMENTS = 256  # ten or so are usual
 _MANY = 4096  # libraries or versions that no file asks for
 _LONGEST = 64 << 20  # bytes of names that are looked at
 # versions, entries of it, file name, offset of the entries, offset of the next
-_NEED = Struct("<HHIII")
+_NEED = struct.Struct("<HHIII")
 # hash, flags, other, name, offset of the next
-_VERSION = Struct("<IHHII")
+_VERSION = struct.Struct("<IHHII")
 _INIT = re.compile(rb"\0PyInit_(\w+)(?=\0)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elf:
+class Elf(Struct, frozen=True, kw_only=True):
     """One file that a loader would map.
 
     `machine` is as wheels call it; `needed` are sonames; `rpath` and `runpath` folders as they are written,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, get_args
+
+from msgspec import Struct, field
 
 from layerkit.errors import EngineError, UsageError
 from layerkit.project import EngineRule
@@ -31,8 +32,7 @@ _DONE = "what happens inside the image has happened before"
 _NO_NEED = "nothing here needs Docker"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class Use(Struct, frozen=True, kw_only=True):
     """The engine that the work on one target used, and why."""
 
     asked: EngineRule
@@ -48,8 +48,7 @@ class Use:
         return {"asked": self.asked, "used": self.used, "reason": self.reason}
 
 
-@dataclass(slots=True, kw_only=True)
-class Engines:
+class Engines(Struct, kw_only=True):
     """The way to an engine, for one command. Use it in a `with` block: its end removes all rooms.
 
     Several targets may ask at once. `reasons` are what Docker was needed for, by the key of the target.

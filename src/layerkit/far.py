@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.digests import sha256_of
 from layerkit.errors import ConfigError
@@ -23,8 +24,7 @@ _TRIES = 3
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Far:
+class Far(Struct, frozen=True, kw_only=True):
     """A bucket and what the keys of the store begin with."""
 
     bucket: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.errors import ConfigError
 
@@ -23,8 +24,7 @@ FORMAT = "layerkit/facts/1"
 _TARGET = re.compile(r"python(3\.\d+)-(x86_64|arm64)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFacts:
+class ImageFacts(Struct, frozen=True, kw_only=True):
     """One image: its name and digest, the day it was read, and what it holds.
 
     `python` and `glibc` are versions, `packages` what the runtime brings as (canonical name, version),

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.check.inside import looked, refused
 from layerkit.container.images import Image
@@ -39,8 +41,7 @@ _HERE = "this machine"
 _ALONE = {"unshare": "--net", "bwrap": "--unshare-net"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Importing:
+class Importing(Struct, frozen=True, kw_only=True):
     """How to import: within which limits, which modules need not, and where to say what is done."""
 
     limits: Limits

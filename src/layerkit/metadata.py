@@ -9,8 +9,9 @@ imports nothing that a warm build would have to pay for.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.errors import WheelError
 
@@ -38,8 +39,7 @@ _MENDINGS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependency:
+class Dependency(Struct, frozen=True, kw_only=True):
     """One requirement of a package that counts on a target.
 
     `name` and `extras` are canonical names, `specifier` is a PEP 440 specifier set (empty: any
@@ -53,8 +53,7 @@ class Dependency:
     extra: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metadata:
+class Metadata(Struct, frozen=True, kw_only=True):
     """The fields of METADATA that layerkit works with.
 
     `name` and `version` stand as written and are empty where they are missing. `requires` holds

@@ -6,11 +6,13 @@ They do what a build does on its own machine, with the same steps, in the worker
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.errors import ClusterError, LayerkitError
 from layerkit.redaction import strip_credentials
@@ -33,8 +35,7 @@ if TYPE_CHECKING:
     from layerkit.workshop import Workshop
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WheelOrder:
+class WheelOrder(Struct, frozen=True, kw_only=True):
     """A wheel to be prepared under a key; `images` are those that the project names to run in.
 
     `source` is the key of the order to build the wheel, where it is built.
@@ -60,8 +61,7 @@ class WheelOrder:
         return (self.source,) if self.source else ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerOrder:
+class LayerOrder(Struct, frozen=True, kw_only=True):
     """A layer to be composed under a key, of prepared wheels (name, key) and what a Dockerfile left (key)."""
 
     name: str
@@ -91,8 +91,7 @@ def source_key(sdist: WheelRef, target: Target) -> str:
     return sha256(f"{sdist.sha256} {target.key}".encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceOrder:
+class SourceOrder(Struct, frozen=True, kw_only=True):
     """A source archive to be built in the image of a target's runtime.
 
     `bounds` are the project's constraints of what builds may use. With `locked` the wheel that a lock has is

@@ -16,8 +16,9 @@ Blank patterns, `..` and an open bracket are errors here, where git would quietl
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.errors import ConfigError
 
@@ -28,8 +29,7 @@ _ANY_FOLDERS = "(?:.*/)?"
 _SPECIAL = re.compile(r"[*?\[\\]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pattern:
+class Pattern(Struct, frozen=True, kw_only=True):
     """One pattern: its text, whether it takes back, is for folders only, is free of wildcards."""
 
     text: str

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.bytecode.finding import compiling, find
 from layerkit.bytecode.in_image import Images
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     from layerkit.target import Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class Means(Struct, frozen=True, kw_only=True):
     """How the wheels of a target are prepared, and how a compiler is started, if there is one.
 
     `notes` are what has to be said of it.

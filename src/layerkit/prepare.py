@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.archive import Run
 from layerkit.errors import StorageError, WheelError
@@ -38,16 +39,14 @@ TAILS = "tails"
 TAIL = ".tail"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
+class Amount(Struct, frozen=True, kw_only=True):
     """How many files something happened to, and the bytes that it was about, unzipped."""
 
     count: int
     bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedWheel:
+class PreparedWheel(Struct, frozen=True, kw_only=True):
     """A wheel, ready to be copied into layers of one target.
 
     `zipped` is what it adds to a zip in bytes, without its part of the central directory; `unzipped`

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from layerkit import record, scheme, scripts
 from layerkit.archive import ArchiveError, Piece
@@ -37,8 +38,7 @@ _REPLACED = "scripts-replaced-by-launchers"
 _COMPILED = "sources-replaced-by-bytecode"
 
 
-@dataclass(slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, kw_only=True):
     """The files of a prepared wheel, in the making.
 
     `recorded` is path in the layer -> (sha256 digest, size in bytes), `dropped` is reason -> [count,

@@ -10,8 +10,9 @@ import base64
 import csv
 import hashlib
 import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.archive import ArchiveError, Problem
 
@@ -29,8 +30,7 @@ SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 _CELLS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(Struct, frozen=True, kw_only=True):
     """What RECORD says of one file: `digest` in URL-safe base64 without padding, `size` in bytes."""
 
     algorithm: str

@@ -8,9 +8,10 @@ compressed badly. All else keeps the stream that it came with.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from layerkit import record, strip
 from layerkit.archive import ArchiveError
@@ -42,8 +43,7 @@ _BATCH = 2 << 20
 _LIBRARIES = ".libs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class File(Struct, frozen=True, kw_only=True):
     """A file of a layer: its sha256 digest, its size in bytes, and the stream that holds it."""
 
     path: str
@@ -53,8 +53,7 @@ class File:
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refined:
+class Refined(Struct, frozen=True, kw_only=True):
     """What became of one file of a wheel.
 
     `kept` is None where its bytecode alone stays, `bytecode` where it got none; `skipped` says that it
@@ -70,8 +69,7 @@ class Refined:
     unstripped: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refinery:
+class Refinery(Struct, frozen=True, kw_only=True):
     """One wheel at work: where it comes from, what is wanted, and what with."""
 
     wheel: Wheel
@@ -188,8 +186,7 @@ class Refinery:
         return stem != name and all(part.isidentifier() for part in (*folders, stem))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Finds:
+class _Finds(Struct, frozen=True, kw_only=True):
     """What work on a batch gave: files, and what is wrong with the wheel."""
 
     refined: list[Refined] = field(default_factory=list)

@@ -7,8 +7,9 @@ is /opt/share. Paths are those inside the layer, without a slash in front.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.archive import Problem, fold
 from layerkit.scripts import is_wrapper
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 _OF_INSTALLERS = ("INSTALLER", "REQUESTED", "direct_url.json", "RECORD.jws", "RECORD.p7s")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folders:
+class Folders(Struct, frozen=True, kw_only=True):
     """The folders behind the keys of a scheme; an empty one is the root of the layer."""
 
     site: str
@@ -48,8 +48,7 @@ class Folders:
 ANYWHERE = Folders(site="purelib", scripts="scripts", data="data", headers="headers")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Landing:
+class Landing(Struct, frozen=True, kw_only=True):
     """A member and its path in the layer; `script` tells that it came from `.data/scripts`."""
 
     member: Member

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from layerkit import lock as locks
 from layerkit.engines import INSIDE, Engines, rule_of
@@ -31,8 +33,7 @@ if TYPE_CHECKING:
     from layerkit.target import Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(Struct, frozen=True, kw_only=True):
     """What every step of a command works with.
 
     `project` was read without the pins of existing locks, which only a new resolution needs.

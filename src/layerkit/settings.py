@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.slim import Rules
 
@@ -18,8 +19,7 @@ __all__ = ["Settings"]
 EVERYTHING = Rules()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """How wheels are prepared; the defaults change nothing that need not change.
 
     `bytecode` says whether there is bytecode beside the sources, only bytecode, or none; `interpreter` who

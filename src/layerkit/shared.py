@@ -15,8 +15,9 @@ import json
 import os
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import Struct, field
 
 from layerkit.errors import NetworkError, WheelError
 from layerkit.far import Bucket, DamagedError, Far, absent, expected, words
@@ -62,8 +63,7 @@ def reads_only(environment: Mapping[str, str] = os.environ) -> bool:
     return environment.get(READ_ONLY, "").lower() not in ("", "0", "false")
 
 
-@dataclass(slots=True)
-class _Doing:
+class _Doing(Struct):
     """What the threads of one store share."""
 
     pool: ThreadPoolExecutor | None = None

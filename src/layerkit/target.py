@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 from layerkit import image_facts
 from layerkit.errors import UsageError
@@ -36,8 +37,7 @@ SDK_AS_ROOT = SDK_CORE | {"jmespath"}
 SDK_VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sdk:
+class Sdk(Struct, frozen=True, kw_only=True):
     """The version of the AWS SDK that a runtime brings, as far as it was seen."""
 
     boto3: str
@@ -46,8 +46,7 @@ class Sdk:
     seen: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """One runtime on one architecture: what a wheel must fit and what a layer may leave out.
 
     `python` is the full version whose markers are used, `glibc` the newest symbol version the

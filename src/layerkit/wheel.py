@@ -8,8 +8,9 @@ packaging.python.org); where it leaves room, what the package indexes themselves
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit import record, scheme, scripts
 from layerkit.archive import Archive, ArchiveError, Problem
@@ -33,8 +34,7 @@ _LONGEST_TEXT = 64 << 20
 _REQUIRED = ("METADATA", "WHEEL", "RECORD")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wheel:
+class Wheel(Struct, frozen=True, kw_only=True):
     """What a wheel says of itself, checked against itself; its file is closed again.
 
     `name` is canonical, `version` normalised, `sha256` (hex) that of the file, `tags` those of its

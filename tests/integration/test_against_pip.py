@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import Struct
 
 from layerkit.target import sdk_set, target
 from real import Workshop, locked_packages, write_project
@@ -46,8 +46,7 @@ SETS: dict[str, dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(Struct, frozen=True, kw_only=True):
     """One comparison: a set on a target, and why this one is worth its time."""
 
     set: str

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import Struct
 
 from lambda_like import Function, FunctionError, started
 from layerkit.target import Target, limit, target
@@ -59,8 +59,7 @@ def handler(event, context):
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
+class Stack(Struct, frozen=True, kw_only=True):
     """The layers of a function, unzipped, and what was built of them."""
 
     opt: Path

@@ -7,10 +7,10 @@ its Python, its markers, and the SDK that layerkit pins because the runtime brin
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
 
 from layerkit.target import target
 from real import Workshop, locked_packages, pip_flags, wheels_of, write_project
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(Struct, frozen=True, kw_only=True):
     """A target with its glibc, roots, and a tag that is only chosen where the order is the runtime's.
 
     cryptography 37 has wheels for glibc 2.12, 2.17 and 2.24, today's for 2.28 and 2.34 as well.

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
 
 from layerkit.errors import UsageError
 from layerkit.target import target
@@ -46,8 +46,7 @@ print(json.dumps(places))
 _LOAD = "import runpy, sys; sys.argv[0] = sys.argv[1]; runpy.run_path(sys.argv[1], run_name='loaded')"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unzipped:
+class Unzipped(Struct, frozen=True, kw_only=True):
     """A layer on disk as Lambda would mount it, and the interpreter that it was built for."""
 
     folder: Path

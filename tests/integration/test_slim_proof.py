@@ -5,10 +5,10 @@ Each is laid out whole and slimmed, and the target's interpreter imports it and 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from layerkit.slim.table import Row
 from real import glibc, here, interpreter

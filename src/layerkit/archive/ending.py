@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.archive.layout import (
     CENTRAL_MAGIC,
@@ -37,8 +38,7 @@ class EndingError(Exception):
         self.problem = Problem(case=case, text=text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Ending(Struct, frozen=True, kw_only=True):
     """The central directory's place, in bytes, and its count of entries; `nuls` is trailing padding."""
 
     start: int

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 from struct import pack
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from layerkit.archive.ending import Ending, EndingError, read_ending
 from layerkit.archive.extra import ExtraError, fields, widen
@@ -54,8 +55,7 @@ _UNIX = 3  # "version made by" of the systems whose modes say something
 _UNSAID = 0o644  # what unpackers give to files of the others
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     """A central record; its local header tells where its bytes begin (`data`) and end."""
 
     name: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     """One file in an archive; sizes in bytes, `offset` that of its first data byte.
 
     `mode` are the permissions it is unpacked with, `stamp` its date and time as MS-DOS packed them,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from layerkit.archive.layout import (
     CENTRAL,
@@ -49,8 +50,7 @@ class Holder(Protocol):
         """Return what errors call it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class Piece(Struct, frozen=True, kw_only=True):
     """One file to be written: new bytes, or the stream of a member taken over as it is.
 
     `data` is the new content, something to call for it when its turn comes (so that one file at a

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.errors import WheelError
 
@@ -14,8 +15,7 @@ _SHOWN = 20
 _SHOWN_NAME = 160
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One reason to refuse an archive; `case` is stable, `member` is None for the file as a whole."""
 
     case: str

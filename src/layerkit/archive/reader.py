@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
+
+from msgspec import Struct
 
 # zlib itself, kept quick: as strict as the standard library's in half the time. docs/prepared-wheels.md has
 # the figures. Of what it gives nothing depends on the release.
@@ -30,8 +31,7 @@ _BROKEN: type[Exception] = zlib.error  # type: ignore[assignment]  # its stub gi
 
 
 @final
-@dataclass(slots=True, kw_only=True, eq=False)
-class Archive:
+class Archive(Struct, kw_only=True, eq=False):
     """An open archive that passed every check but those that need inflating.
 
     `members` are its files in the order of their bytes, `folders` its directory entries. `notes` are

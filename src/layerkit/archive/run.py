@@ -9,10 +9,11 @@ may stand in a file of its own; what the members hold is checked when they are c
 from __future__ import annotations
 
 import os
+import struct
 import zlib
-from dataclasses import dataclass, field
-from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct, field
 
 from layerkit.archive.layout import CENTRAL
 from layerkit.archive.pieces import write_pieces
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 # length of members, their content, count of members, length of central records, of info; CRC of the
 # members, CRC of all that is not them; magic
-_FOOTER = Struct("<5QLL8s")
+_FOOTER = struct.Struct("<5QLL8s")
 _CRC_AT = 44
 _MAGIC = b"layerun2"
 
@@ -43,8 +44,7 @@ class Entry(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, kw_only=True, eq=False):
     """The tail of a run file; `zipped` bytes of members, `unzipped` their content, `info` the caller's.
 
     `crc` is the CRC-32 of the members as they lie in the file.
@@ -57,7 +57,7 @@ class Run:
     crc: int
     central: bytes
     info: bytes
-    _names: list[Entry] = field(init=False, repr=False, compare=False, default_factory=list)
+    _names: list[Entry] = field(default_factory=list)
 
     @classmethod
     def open(cls, path: Path, *, whole: bool = True) -> Run:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import zlib
-from dataclasses import replace
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from layerkit.archive.member import Member
 from layerkit.archive.pieces import compressed

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from struct import pack_into
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.archive.layout import (
     CENTRAL,
@@ -44,8 +45,7 @@ _NEEDS_ZIP64 = 45  # version 4.5
 WIDE = MAX32  # the first offset or length that needs its ZIP64 form
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composed:
+class Composed(Struct, frozen=True, kw_only=True):
     """A finished zip: its size and the sum of its members' content in bytes, its sha256 in hex."""
 
     size: int

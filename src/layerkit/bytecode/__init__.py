@@ -6,13 +6,12 @@ interpreter it is, found once and remembered, in finding.py; where bytecode lies
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 __all__ = ["Interpreter"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interpreter:
+class Interpreter(Struct, frozen=True, kw_only=True):
     """Who compiles: its release, such as 3.12.1, and the tag in the names of its .pyc, such as cpython-312.
 
     Two interpreters that are the same by these give the same bytecode.

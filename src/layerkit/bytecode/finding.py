@@ -16,10 +16,11 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.bytecode import Interpreter
 from layerkit.errors import StorageError
@@ -37,8 +38,7 @@ _OLDEST = (3, 7)  # the first with bytecode that is valid without dates (PEP 552
 _UNSTABLE = ("alpha", "beta")  # of these every one has bytecode of its own
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """An interpreter: on this machine, or without a path in the image of the runtime."""
 
     interpreter: Interpreter

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import itertools
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.bytecode import Interpreter
 from layerkit.bytecode.compiler import OPTIONS, SEED, answer, broken, request, script
@@ -33,8 +35,7 @@ _RUN = 'file=$1; shift; "$@" < "$file"; code=$?; rm -f "$file"; exit $code'
 _MOST = 1 << 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Images:
+class Images(Struct, frozen=True, kw_only=True):
     """The way to the interpreter in the image of one target.
 
     `named` are the images that the project names to run in. Nothing is started before it is needed.

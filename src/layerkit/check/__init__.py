@@ -6,8 +6,9 @@ plan and no manifest: it opens the zips again and reads what is in them, as a fu
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from layerkit.check.findings import CODES, Finding, Report, Subject, finding, report
 from layerkit.check.opt_check import installed_by

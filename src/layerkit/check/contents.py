@@ -6,9 +6,10 @@ No RECORD and no name is believed: a shared library is what begins like one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, cast
+
+from msgspec import Struct, field
 
 from layerkit import elf
 from layerkit.archive import ArchiveError
@@ -26,8 +27,7 @@ _EXTENDS = re.compile(rb"extend_path|declare_namespace")
 _TEXT = re.compile(r"(.*/)?[^/]+\.(pth|egg-link)|(.*/)?[^/]+\.dist-info/(WHEEL|direct_url\.json)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class Contents(Struct, frozen=True, kw_only=True):
     """What lies in one zip, by member name: ELF files, beginnings of bytecode, small texts that matter.
 
     `extending` are the `__init__` files of packages that are spread over several folders, `links`

@@ -10,8 +10,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.check.findings import Finding, finding
 from layerkit.check.words import count, some
@@ -31,8 +32,7 @@ _MARKERS = {"GLIBC_ABI_DT_RELR": "GLIBC_2.36"}
 _DEEPEST = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binary:
+class Binary(Struct, frozen=True, kw_only=True):
     """An ELF file of a stack and the zip whose it is."""
 
     zip: str

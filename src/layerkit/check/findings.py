@@ -6,8 +6,10 @@ A code says what kind of fault it is and how grave; its sentence stands once, in
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from layerkit.archive.problems import escaped
 from layerkit.errors import CheckFailedError, LimitExceededError, UsageError
@@ -109,8 +111,7 @@ CODES: dict[str, tuple[Severity, str]] = {
 _LIMITS = frozenset({"unzipped-limit", "layer-count"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One fault: where it is, what it is, and what to do about it."""
 
     code: str
@@ -133,8 +134,7 @@ def finding(code: str, where: str, text: str, fix: str) -> Finding:
     return Finding(code=code, severity=CODES[code][0], where=where, text=text, fix=fix)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """One zip or planned layer that was checked, with its sizes in bytes and how many packages it holds."""
 
     name: str
@@ -143,8 +143,7 @@ class Subject:
     packages: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """What was checked for a target and what was found, errors first; `inside` where an image was used.
 
     `ignored` are the findings that somebody wants passed over, `fail_on` says how grave one has to be.
@@ -184,9 +183,9 @@ class Report:
         return {
             "target": self.target_key,
             "passed": not self.failing,
-            "checked": [asdict(subject) for subject in self.subjects],
-            "findings": [asdict(each) for each in self.findings],
-            "ignored": [asdict(each) for each in self.ignored],
+            "checked": [to_builtins(subject) for subject in self.subjects],
+            "findings": [to_builtins(each) for each in self.findings],
+            "ignored": [to_builtins(each) for each in self.ignored],
             **({"in_image": self.inside.as_json()} if self.inside else {}),
             "codes": {code: CODES[code][1] for code in sorted(codes)},
         }

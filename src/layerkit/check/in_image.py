@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 import signal
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, to_builtins
 
 from layerkit.check.findings import Finding, finding
 
@@ -38,8 +39,7 @@ _LOADER = re.compile(
 _OF_IMPORTS = frozenset({"ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageLook:
+class ImageLook(Struct, frozen=True, kw_only=True):
     """What a report says of the look inside: the image, what it is, the limits, each module."""
 
     image: str
@@ -53,11 +53,11 @@ class ImageLook:
 
     def as_json(self) -> dict[str, Any]:
         """Return the shape that `check --json` prints."""
-        return asdict(self)
+        shape: dict[str, Any] = to_builtins(self)
+        return shape
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModuleResult:
+class ModuleResult(Struct, frozen=True, kw_only=True):
     """One module: whose it is, where it lies, whether it can be imported, how long that took."""
 
     name: str
@@ -68,8 +68,7 @@ class ModuleResult:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """The stack that was looked at, and what is known of it without the image.
 
     `absent` are the packages left out on purpose, `may_fail` the modules that need not import.

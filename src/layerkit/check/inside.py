@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from layerkit.archive import Archive
 from layerkit.check import Installed, check_zips
@@ -33,8 +34,7 @@ _WHY = "checks inside the image were asked for"
 _PROOF = "boto3"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackFiles:
+class StackFiles(Struct, frozen=True, kw_only=True):
     """The zips of one function: its layers, the lowest first, its code, and what is left out on purpose."""
 
     name: str
@@ -43,8 +43,7 @@ class StackFiles:
     absent: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
+class Inside(Struct, frozen=True, kw_only=True):
     """How to look inside: on which engine, in which images (as configured), within which limits.
 
     `may_fail` names modules that need not import. `pip_wheel` gives the path and the name of a wheel

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.archive import Archive
 from layerkit.scheme import modules as top_level
@@ -24,8 +25,7 @@ _MODULE = re.compile(r"([^/.]+)(?:\.(?:cpython|abi3)[^/]*)?\.(?:py|pyc|so)")
 _Folder = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Module:
+class Module(Struct, frozen=True, kw_only=True):
     """A module of a stack: its dotted name, the zip it is imported from, the package whose it is.
 
     `package` is a canonical name, None where no RECORD names the module's file. `code` says that

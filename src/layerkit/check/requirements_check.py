@@ -8,8 +8,9 @@ the requirements of extras that a package asks for are looked at and warned abou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.check.findings import Finding, finding
 from layerkit.check.version_set import admits
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from layerkit.target import Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
+class Installed(Struct, frozen=True, kw_only=True):
     """A package where a function finds it: `layer` is the layer's name, or says that it is the runtime's.
 
     `version` is None where nobody has seen which version the runtime brings.
@@ -39,8 +39,7 @@ class Installed:
         return f"{self.name} {self.version}" if self.version else self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stack:
+class _Stack(Struct, frozen=True, kw_only=True):
     """What a function would import: by name, the layers' packages before the runtime's."""
 
     found: Mapping[str, Installed]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.check.findings import Finding, finding
 from layerkit.check.version_set import admits
@@ -21,8 +22,7 @@ _DATA = "botocore/data/sdk-default-configuration.json"
 _DATA_SINCE = ">=1.23"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadPair:
+class BadPair(Struct, frozen=True, kw_only=True):
     """Two packages whose metadata may allow each other and which fail together; `pythons` limits it."""
 
     one: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from layerkit.archive import Archive, ArchiveError
 from layerkit.check.contents import Contents, contents
@@ -40,8 +41,7 @@ _DATA = re.compile(
 _VERSIONED = re.compile(r"python/lib/python(\d+\.\d+)/")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadZip:
+class ReadZip(Struct, frozen=True, kw_only=True):
     """A zip that was read: file name, bytes of the file, members, packages, and what was wrong in it."""
 
     name: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from layerkit.cli.console import print_json
 from layerkit.cli.options import SUMMARY, opened, project_options

@@ -82,7 +82,7 @@ def engines(options: dict[str, Any]) -> Engines:
 
 def opened(options: dict[str, Any]) -> Session:
     """Return what a command works with, from the options of `project_options` or some of them."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from layerkit.progress import progress
     from layerkit.session import open_session

@@ -41,12 +41,13 @@ def _looking_options(command: Command) -> Command:
 @built_options
 def list_(*, as_json: bool, **options: Any) -> None:
     """List what is published of the project, and which functions use it."""
+    from msgspec import to_builtins
+
     from layerkit.report.publishing import show_listed
-    from layerkit.values import as_json as values
 
     _, found = _published(options)
     if as_json:
-        print_json("list", {"layers": values(found)})
+        print_json("list", {"layers": to_builtins(found)})
     else:
         show_listed(found)
 
@@ -61,9 +62,10 @@ def list_(*, as_json: bool, **options: Any) -> None:
 @built_options
 def prune(*, keep: int, also_shared: bool, delete: bool, as_json: bool, **options: Any) -> None:
     """Delete old versions of the project's layers that no function uses; without --delete show which."""
+    from msgspec import to_builtins
+
     from layerkit.publish import pruning
     from layerkit.report.publishing import show_pruned
-    from layerkit.values import as_json as values
 
     places, found = _published(options)
     judged = pruning.judged(found, places, keep, shared=also_shared)
@@ -71,7 +73,7 @@ def prune(*, keep: int, also_shared: bool, delete: bool, as_json: bool, **option
     if delete:
         judged = pruning.delete(judged, places, lambda each: say(f"deleted {each.one.arn}"))
     if as_json:
-        rows = [{**values(each.one), "fate": each.fate} for each in judged]
+        rows = [{**to_builtins(each.one), "fate": each.fate} for each in judged]
         print_json("prune", {"deleted": delete, "layers": rows})
         return
     show_pruned(judged)
@@ -95,14 +97,15 @@ def diff(
     *, before: str, after: str, form: str, as_json: bool, profile: tuple[str, ...], role_arn: tuple[str, ...]
 ) -> None:
     """Compare two layers or builds: zips, manifests, or ARNs of published versions."""
+    from msgspec import to_builtins
+
     from layerkit.publish.contents import contents
     from layerkit.publish.diff import diff as compare
     from layerkit.report.publishing import diff_markdown, show_diff
-    from layerkit.values import as_json as values
 
     found = compare(contents(before, profile, role_arn), contents(after, profile, role_arn))
     if as_json or form == "json":
-        print_json("diff", values(found))
+        print_json("diff", to_builtins(found))
     elif form == "markdown":
         click.echo(diff_markdown(found))
     else:

@@ -111,15 +111,16 @@ def _carry_out(run: Run, options: dict[str, Any], note: Callable[[Run], None]) -
 
 
 def _show(run: Run, record: Path | None, *, as_json: bool) -> None:
+    from msgspec import to_builtins
+
     from layerkit.report.publishing import show_run
-    from layerkit.values import as_json as values
 
     if not as_json:
         show_run(run)
         return
     layers, functions = list(run.layers.values()), list(run.functions.values())
     document = {"dry_run": record is None, "record": str(record) if record else None}
-    print_json("publish", {**document, "layers": values(layers), "functions": values(functions)})
+    print_json("publish", {**document, "layers": to_builtins(layers), "functions": to_builtins(functions)})
 
 
 def _say(run: Run, options: dict[str, Any], record: Path | None) -> None:

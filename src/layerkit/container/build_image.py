@@ -9,8 +9,9 @@ image. Those that it replaces are removed.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from layerkit.container import image_build, images, question
 from layerkit.errors import EngineError

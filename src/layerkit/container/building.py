@@ -12,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.container import build_image, notes, question
 from layerkit.container.log import Log
@@ -45,8 +47,7 @@ _WHY = "packages are built from source"
 RECIPE = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class Bench(Struct, frozen=True, kw_only=True):
     """What the builds for one target work with.
 
     `need` gives the rooms on an engine for a reason that is told the user, `fetch` has files in the

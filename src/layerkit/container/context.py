@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit import patterns
 from layerkit.container.tarred import Entry
@@ -30,8 +31,7 @@ _IGNORE = ".dockerignore"
 _ELSEWHERE = ".layerkit.Dockerfile"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     """The files of a context by their names, in order; `dockerfile` is the Dockerfile's name among them."""
 
     entries: tuple[Entry, ...]

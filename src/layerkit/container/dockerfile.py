@@ -8,8 +8,9 @@ for the engine to judge.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from layerkit.errors import ConfigError
 
@@ -27,8 +28,7 @@ _DEEPEST = 20
 _EMPTY = "scratch"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(Struct, frozen=True, kw_only=True):
     """A Dockerfile read for one set of arguments.
 
     `arguments` are the values that were given for its ARG lines, `images` the images that its stages
@@ -44,8 +44,7 @@ class Recipe:
         return tuple(image for image in self.images if not _DIGEST.fullmatch(image))
 
 
-@dataclass(slots=True, kw_only=True)
-class _Reading:
+class _Reading(Struct, kw_only=True):
     """What was found so far: `values` of global ARG lines, names of stages in small letters ("" for none)."""
 
     give: Callable[[str], str | None]

@@ -12,9 +12,10 @@ import contextlib
 import errno
 import json
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.container import owner
 from layerkit.errors import EngineError
@@ -45,8 +46,7 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _FULL = ("no space left on device", "disk quota exceeded", "not enough space")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
+class Engine(Struct, frozen=True, kw_only=True):
     """A connection to an engine. Threads may share it.
 
     `client` is the docker SDK's low-level client: every use of it belongs into `talking`, which puts
@@ -54,11 +54,11 @@ class Engine:
     emulation, None for anything that Lambda does not have.
     """
 
-    client: APIClient = field(repr=False)
+    client: APIClient
     where: str
     version: str
     arch: Arch | None
-    tunnel: Tunnel | None = field(default=None, repr=False)
+    tunnel: Tunnel | None = None
 
     def labels(self, **more: str) -> dict[str, str]:
         """Return the labels for a thing of this process; the names in `more` are put behind `layerkit.`."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.container.engine import full, is_full
 from layerkit.container.images import platform
@@ -39,8 +40,7 @@ _NOTHING = b"\0" * 1024
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """What to build; `where` is what errors call it.
 
     `stage` is empty for the last one, `platform` and `network` are as engines call them, `tag` is what

@@ -12,8 +12,9 @@ import hashlib
 import os
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 from layerkit.errors import EngineError
 from layerkit.redaction import redact
@@ -40,8 +41,7 @@ MADE = "layerkit.made"
 _pulling = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     """An image that is on the engine and made for the target's architecture.
 
     `reference` is what was asked for, `id` its content on this engine (sha256:...), `digest` the

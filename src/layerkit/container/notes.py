@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from layerkit.lock import Source, WheelRef
 from layerkit.lock.sources import BuiltWheel
-from layerkit.values import UnfitError, as_json, from_json
 from layerkit.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 KIND, SUFFIX = "built", ".json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """A wheel of the store, and what it was built in and with; `image` is a name, `digest` its content."""
 
     filename: str
@@ -52,8 +51,8 @@ def find(store: Store, key: str) -> Note | None:
     if path is None:
         return None
     try:
-        note: Note = from_json(Note, json.loads(path.read_text(encoding="utf-8")))
-    except (UnfitError, ValueError):
+        note = convert(json.loads(path.read_text(encoding="utf-8")), Note)
+    except (ValidationError, ValueError):
         return None  # another version's; what is built now takes its place
     return note if store.find("wheels", note.sha256, ".whl", size=note.size) else None
 
@@ -65,5 +64,5 @@ def keep(store: Store, key: str, wheel: Path, **how: Any) -> Note:
         shutil.copyfile(wheel, temporary)
     note = Note(filename=wheel.name, sha256=digest, size=wheel.stat().st_size, **how)
     with store.publish(KIND, key, SUFFIX) as temporary:
-        temporary.write_text(json.dumps(as_json(note)), encoding="utf-8")
+        temporary.write_text(json.dumps(to_builtins(note)), encoding="utf-8")
     return note

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 import tarfile
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from layerkit.archive import Piece
 from layerkit.archive.names import bad_name, collisions
@@ -44,8 +45,7 @@ _METADATA = re.compile(r"python/(?:lib/python3\.\d+/site-packages/)?[^/]+\.dist-
 _LONGEST_METADATA = 1 << 20
 
 
-@dataclass(slots=True, kw_only=True)
-class Opt:
+class Opt(Struct, kw_only=True):
     """The files of a layer, ready to be written from their spool.
 
     `metadata` is the content of each METADATA of a package by its path in the layer, `notes` are

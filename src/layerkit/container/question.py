@@ -16,8 +16,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.container import dockerfile, images
 from layerkit.container.context import collect
@@ -40,8 +41,7 @@ _BUILDS = "layerkit-build"
 Bases = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """A layer to be made: `digest` is of what its files say, `dockerfile` that file's path in the project.
 
     `bases` are the images it starts from that are named by no digest, each with what it is today;

@@ -16,8 +16,9 @@ import contextlib
 import signal
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.container.tarred import members, pack, unpack
 from layerkit.errors import EngineError
@@ -49,8 +50,7 @@ _PATIENCE, _PAUSE = 10.0, 0.05
 WRONG_FORMAT = "exec format error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Furnishing:
+class Furnishing(Struct, frozen=True, kw_only=True):
     """What a container gets beside its image.
 
     `network` is an engine's network mode: bridge, host, none or the name of a network. `memory` is in

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.errors import WheelError
 from layerkit.toml import parse
@@ -25,8 +26,7 @@ _BACKEND = "setuptools.build_meta:__legacy__"
 _REQUIRES = ("setuptools>=40.8.0",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildSystem:
+class BuildSystem(Struct, frozen=True, kw_only=True):
     """What pyproject.toml says about building: requirements (PEP 508), the backend, and its path."""
 
     requires: tuple[str, ...] = _REQUIRES

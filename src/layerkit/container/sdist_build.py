@@ -9,9 +9,10 @@ into binaries are the same each time.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.container.engine import full, is_full
 from layerkit.container.sdist import BuildSystem, build_system
@@ -62,8 +63,7 @@ fi
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Libraries:
+class Libraries(Struct, frozen=True, kw_only=True):
     """The ELF files of a wheel and the libraries they reach outside of it.
 
     `root` is a folder of this machine that stands for the image's root and holds these, in `folders`.

@@ -11,9 +11,10 @@ What the second one says is what hostile code may have made it say, so it is rea
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.container.room import Furnishing
 from layerkit.container.tarred import Entry
@@ -42,8 +43,7 @@ print(json.dumps({"user": ids, "pip": importlib.util.find_spec("pip") is not Non
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What a function may use: memory and /tmp in bytes, and how long one import may take in seconds."""
 
     memory: int = 512 * MIB
@@ -51,8 +51,7 @@ class Limits:
     timeout: float = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
+class Imported(Struct, frozen=True, kw_only=True):
     """What came of importing one module in a process of its own.
 
     Where it failed: `error` is the exception's last line, `kind` its type, `missing` the module that
@@ -72,8 +71,7 @@ class Imported:
     printed: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(Struct, frozen=True, kw_only=True):
     """What was seen of one stack: the image's Python and glibc, pip's words, every import.
 
     `pip_code` is what `pip check` ended with, `pip_said` what it printed. `path_error` says why

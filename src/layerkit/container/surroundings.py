@@ -7,10 +7,11 @@ a proxy's address go into the environment of single programs and are told to the
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from layerkit.container.tarred import Entry
 from layerkit.errors import StorageError
@@ -26,8 +27,7 @@ _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUN
 _NAME = "layerkit-ca.pem"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """The environment for programs that use the network.
 
     `secrets` are texts in it that no log may show, `certificates` is their path in the container.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.errors import EngineError, StorageError
 
@@ -24,8 +25,7 @@ _BLOCK = tarfile.BLOCKSIZE
 _TIME = 315_532_800
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """A file to put into a container: its name below the folder, and bytes or a path to read.
 
     With neither it is a folder, with `link` a symbolic link. `user` and `group` are numbers in the

@@ -19,11 +19,12 @@ import platform
 import shlex
 import sys
 import tempfile
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+from msgspec.structs import replace
 
 from layerkit.container.interpreter import ask
 from layerkit.container.room import SECRETS, Furnishing

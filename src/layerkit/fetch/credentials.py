@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.fetch import uv_settings
 from layerkit.redaction import strip_credentials
@@ -27,13 +29,16 @@ _PORTS = {"https": 443, "http": 80}
 _KEYRING_PATIENCE = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Auth:
+class Auth(Struct, frozen=True, kw_only=True):
     """A user and a password, and where they were found, which is all that may be shown."""
 
-    user: str = field(repr=False)
-    password: str = field(repr=False)
+    user: str
+    password: str
     source: str
+
+    def __repr__(self) -> str:
+        """Return what may be shown."""
+        return f"Auth(source={self.source!r})"
 
     def header(self) -> str:
         """Return the value of an Authorization header."""
@@ -129,8 +134,7 @@ class Credentials:
                 yield auth
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Realm:
+class Realm(Struct, frozen=True, kw_only=True):
     """A scheme, host and port: what credentials are good for."""
 
     scheme: str

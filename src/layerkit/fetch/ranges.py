@@ -14,8 +14,9 @@ import io
 import os
 import re
 import zipfile
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from layerkit.errors import StorageError, WheelError
 from layerkit.fetch.answers import AgainError, Body
@@ -39,16 +40,14 @@ _HEAD = (
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Hole:
+class _Hole(Struct, frozen=True):
     """A stretch that is not on disk."""
 
     start: int
     stop: int
 
 
-@dataclass(slots=True)
-class _Stream:
+class _Stream(Struct):
     """A request that is being read: where the next byte of it lies, and what came and was not asked for."""
 
     at: int

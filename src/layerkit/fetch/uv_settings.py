@@ -9,10 +9,11 @@ cannot be read is passed over here, because uv itself complains about it before 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from layerkit.redaction import strip_credentials
 from layerkit.toml import parse
@@ -30,22 +31,24 @@ _OPTIONS = frozenset(
 _INSECURE_OPTIONS = frozenset({"--allow-insecure-host", "--trusted-host"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
+class Index(Struct, frozen=True, kw_only=True):
     """An address that uv may take packages from, without user and password in it.
 
     `source` says where it stands, for error messages; `never` that no credentials may be sent.
     """
 
     url: str
-    user: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
+    user: str | None = None
+    password: str | None = None
     source: str
     never: bool = False
 
+    def __repr__(self) -> str:
+        """Return what may be shown."""
+        return f"Index(url={self.url!r}, source={self.source!r}, never={self.never!r})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+
+class Settings(Struct, frozen=True, kw_only=True):
     """The settings of uv that a download must respect. Times are seconds."""
 
     indexes: tuple[Index, ...] = ()

@@ -10,9 +10,10 @@ loopback hands it events. `room` says what keeps the function in; `emulator` is 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.invoke.function import Folders
 from layerkit.invoke.invoker import Invoker
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Job", "run"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """What is to be run: the function, the zips of its layers, the lowest first, and its code.
 
     `apart` are folders that never belong to the code.

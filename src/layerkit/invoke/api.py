@@ -10,9 +10,10 @@ import queue
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,8 +23,7 @@ _NOTHING = json.dumps({"errorType": "InvalidRequest", "errorMessage": "there is 
 How = Literal["ready", "init-error", "response", "error"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """An event on its way: its request, what is in it, when it must be answered (seconds since 1970)."""
 
     request: str
@@ -32,8 +32,7 @@ class Event:
     arn: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(Struct, frozen=True, kw_only=True):
     """Something that the runtime said: ready for the first event, an answer, an error; and when.
 
     `when` is on the clock of time.monotonic(), `request` empty for what belongs to no event.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from layerkit.build import read_built
 from layerkit.errors import UsageError

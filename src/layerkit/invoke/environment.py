@@ -9,9 +9,10 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.errors import StorageError
 from layerkit.invoke.api import Event, RuntimeApi
@@ -35,8 +36,7 @@ _CHUNK = 1 << 20
 LARGEST_ANSWER = 6_291_556
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(Struct, frozen=True, kw_only=True):
     """Why there is no answer: the type of the error, and the document that the caller gets."""
 
     kind: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from layerkit.container.stage import MIB, Limits, environment
 
@@ -22,8 +23,7 @@ DEFAULT_LIMITS = Limits(timeout=3.0, memory=128 * MIB, tmp=512 * MIB)
 _OWN = "layerkit"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Function:
+class Function(Struct, frozen=True, kw_only=True):
     """A function as its configuration has it. `environment` are its own variables, above Lambda's."""
 
     target: Target
@@ -56,8 +56,7 @@ class Function:
         return {**lambdas, **self.environment, **more}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """What came of one event.
 
     `payload` is what the caller of Lambda would get, JSON: the handler's answer or an error document.
@@ -120,8 +119,7 @@ def failed(request: str, kind: str, text: str) -> bytes:
     return json.dumps({"errorType": kind, "errorMessage": f"RequestId: {request} Error: {text}"}).encode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folders:
+class Folders(Struct, frozen=True, kw_only=True):
     """Where a function's things lie on this machine.
 
     `opt` holds its layers, `task` its code, `runtime` awslambdaric, `packages` what the interpreter has

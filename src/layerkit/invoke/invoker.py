@@ -115,6 +115,6 @@ class Invoker:
 
 
 def _with_log(outcome: Outcome, log: str) -> Outcome:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     return replace(outcome, log=log)

@@ -11,11 +11,12 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from layerkit.errors import UsageError
 
@@ -36,8 +37,7 @@ _LACKS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Places(Struct, frozen=True, kw_only=True):
     """Where the function finds its things."""
 
     opt: str
@@ -47,8 +47,7 @@ class Places:
     python: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class Room(Struct, frozen=True, kw_only=True):
     """One way to run a function; `lacks` says what it cannot keep a function from, empty for nothing."""
 
     kind: Kind

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.layer.zips import BuiltLayer
 
@@ -27,8 +28,7 @@ KIND, SUFFIX = "layers", ".zip"
 COMPOSING = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A layer that some machine may have composed: its key, packages by name, where its zip belongs."""
 
     name: str

@@ -14,10 +14,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.archive import Piece, Problem, write_zip
 from layerkit.archive.names import bad_name, collisions
@@ -60,8 +61,7 @@ DEFAULT_EXCLUDES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeFile:
+class CodeFile(Struct, frozen=True, kw_only=True):
     """One file of a function: its path in the zip, where it lies, its bytes, whether it can be run."""
 
     name: str
@@ -70,8 +70,7 @@ class CodeFile:
     executable: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionCode:
+class FunctionCode(Struct, frozen=True, kw_only=True):
     """The files that a function consists of, in the order of their names."""
 
     function: str
@@ -90,8 +89,7 @@ class FunctionCode:
         return total.hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeZip:
+class CodeZip(Struct, frozen=True, kw_only=True):
     """The zip of a function's code as it lies on disk; sizes are in bytes, sha256 is hex."""
 
     function: str

@@ -9,12 +9,12 @@ thing in it that a reader looks at.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from layerkit.errors import ConfigError, StorageError
 from layerkit.output import write_bytes
-from layerkit.values import UnfitError, as_json, from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,24 +23,21 @@ SCHEMA = "layerkit/manifest/1"
 _FAMILY = "layerkit/manifest/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
+class Tool(Struct, frozen=True, kw_only=True):
     """The program that wrote the manifest."""
 
     name: str
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectRef:
+class ProjectRef(Struct, frozen=True, kw_only=True):
     """The project that the layers belong to."""
 
     name: str
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetRef:
+class TargetRef(Struct, frozen=True, kw_only=True):
     """What the layers are for; `python` is the full version whose markers were used."""
 
     runtime: str
@@ -49,16 +46,14 @@ class TargetRef:
     glibc: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockRef:
+class LockRef(Struct, frozen=True, kw_only=True):
     """The lock that the packages come from: its own sha256, and that of the inputs it answers."""
 
     digest: str
     inputs: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SdkRef:
+class SdkRef(Struct, frozen=True, kw_only=True):
     """Where the functions find the AWS SDK (runtime, bundle, absent), why, and its versions there."""
 
     mode: str
@@ -67,8 +62,7 @@ class SdkRef:
     botocore: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
+class Brought(Struct, frozen=True, kw_only=True):
     """A package that the runtime brings; version and source are null where nobody has seen them."""
 
     name: str
@@ -76,16 +70,14 @@ class Brought:
     source: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WheelFile:
+class WheelFile(Struct, frozen=True, kw_only=True):
     """A wheel by its file name and sha256."""
 
     file: str
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preparing:
+class Preparing(Struct, frozen=True, kw_only=True):
     """How wheels were prepared: whether stripped, and where bytecode lies (beside, only, none).
 
     `interpreter` is the release of Python that compiled, such as 3.12.1; null where there is no bytecode.
@@ -96,16 +88,14 @@ class Preparing:
     interpreter: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unstripped:
+class Unstripped(Struct, frozen=True, kw_only=True):
     """A file that kept its symbol tables, and the reason."""
 
     file: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class Effect(Struct, frozen=True, kw_only=True):
     """What one rule or step of preparing did to the files of a wheel.
 
     `rule` names a row of slimming, or a step; `bytes` is what the package grew by unzipped, negative
@@ -117,8 +107,7 @@ class Effect:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Package:
+class Package(Struct, frozen=True, kw_only=True):
     """A package in a layer; sizes in bytes. `why` leads from a root of the project to the package.
 
     `unpacked` is what it takes of /tmp when a function starts, 0 where all of it stays in the layer.
@@ -137,24 +126,21 @@ class Package:
     unstripped: tuple[Unstripped, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
+class Base(Struct, frozen=True, kw_only=True):
     """An image that a Dockerfile starts from by a name without a digest, and what that was."""
 
     name: str
     digest: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundPackage:
+class FoundPackage(Struct, frozen=True, kw_only=True):
     """A package that a Dockerfile installed."""
 
     name: str
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opt:
+class Opt(Struct, frozen=True, kw_only=True):
     """What a Dockerfile left in /opt; sizes in bytes.
 
     `dockerfile` is a path in the project, `sha256` that file's, `image` the engine's id of what it became.
@@ -170,8 +156,7 @@ class Opt:
     entries: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZipFile:
+class ZipFile(Struct, frozen=True, kw_only=True):
     """A zip beside the manifest; sizes in bytes.
 
     `sha256` is hex, `code_sha256` the same digest in base64, as AWS prints CodeSha256.
@@ -185,8 +170,7 @@ class ZipFile:
     entries: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class Layer(Struct, frozen=True, kw_only=True):
     """A layer: its zip, its packages in name order, what a Dockerfile left, the layers it relies on."""
 
     name: str
@@ -196,8 +180,7 @@ class Layer:
     beneath: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
+class Stack(Struct, frozen=True, kw_only=True):
     """Layers that meet in one function, the lowest first; `code` is null where only layers are declared.
 
     `unzipped` is the sum that Lambda's limit counts, `slack` what the limit leaves, `unpacked` what the
@@ -212,8 +195,7 @@ class Stack:
     unpacked: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteFile:
+class RemoteFile(Struct, frozen=True, kw_only=True):
     """A file beside the manifest that no layer holds: functions fetch it from `address`. Size in bytes."""
 
     file: str
@@ -222,8 +204,7 @@ class RemoteFile:
     address: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True, kw_only=True):
     """A package of the lock that lies in no layer, and the reason."""
 
     name: str
@@ -231,8 +212,7 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """Everything built for one project and target. Empty layers are not in it."""
 
     schema: str = SCHEMA
@@ -261,7 +241,7 @@ class Manifest:
 
     def text(self) -> str:
         """Return the manifest as it stands in its file."""
-        return json.dumps(as_json(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return json.dumps(to_builtins(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write(manifest: Manifest, path: Path) -> None:
@@ -291,8 +271,8 @@ def read(path: Path) -> Manifest:
             f"the manifest is of the form {schema}, and this version reads {SCHEMA}", where=str(path), fix=fix
         )
     try:
-        manifest = from_json(Manifest, document)
-    except UnfitError as error:
+        manifest = convert(document, Manifest)
+    except ValidationError as error:
         raise ConfigError(f"the manifest is damaged: {error}", where=str(path), fix=fix) from error
     foreign = [name for name in manifest.files() if not _bare(name)]
     if foreign:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from threading import Thread
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.archive import Run, compose
 from layerkit.cores import cores
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 DOCKERFILE = "dockerfile"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltLayer:
+class BuiltLayer(Struct, frozen=True, kw_only=True):
     """A layer's zip as it lies on disk; sizes are in bytes, sha256 is hex, packages in name order."""
 
     name: str
@@ -37,8 +37,7 @@ class BuiltLayer:
     packages: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
+class _Job(Struct, frozen=True, kw_only=True):
     """A layer that is ready to be written: its runs, and what to leave out of each by its index."""
 
     name: str

@@ -11,9 +11,11 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from layerkit.errors import ConfigError
 from layerkit.lock.decoder import decoder
@@ -33,8 +35,7 @@ SdkMode = Literal["runtime", "bundle", "absent"]
 _REQUIRES = re.compile(r'([^\[<>=!~;\s]+)(?:\[([^\]]*)\])?\s*([^;]*?)\s*(?:;\s*extra == "([^"]*)")?')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WheelRef:
+class WheelRef(Struct, frozen=True, kw_only=True):
     """Where a wheel is to be had, and what it must hash to. `path` is set for local wheels."""
 
     filename: str
@@ -44,8 +45,7 @@ class WheelRef:
     path: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """The source archive that a wheel was built from, and what else decided about its bytes.
 
     `image` is the image's name and `digest` its content, `system` the system packages that were put
@@ -59,16 +59,14 @@ class Source:
     tools: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SdkDecision:
+class SdkDecision(Struct, frozen=True, kw_only=True):
     """Where a function finds the AWS SDK: with the runtime, in a layer, or not at all."""
 
     mode: SdkMode
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRef:
+class ImageRef(Struct, frozen=True, kw_only=True):
     """The image whose interpreter a lock was resolved by: its name, its content, what it said of itself."""
 
     reference: str
@@ -77,8 +75,7 @@ class ImageRef:
     glibc: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockedPackage:
+class LockedPackage(Struct, frozen=True, kw_only=True):
     """One package of a lock: its wheel, and what it requires on the target.
 
     `requires` holds the base dependencies and those of the extras that somebody asked for. A package
@@ -94,8 +91,7 @@ class LockedPackage:
     attestations: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+class Lock(Struct, frozen=True, kw_only=True):
     """The packages of all layers for one target, in name order, and how they were decided.
 
     `inputs` is the digest of what was asked, `digest` the one of the file itself. `image` is set where

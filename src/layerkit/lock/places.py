@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from layerkit.errors import StorageError
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from layerkit.target import Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
+class Errand(Struct, frozen=True, kw_only=True):
     """One call of uv: its arguments, the folder it is called in, what it reads there and elsewhere.
 
     `folder` is the project's, `shared` one of the call's own with all its small files, `needed` are
@@ -34,8 +34,7 @@ class Errand:
     environment: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(Struct, frozen=True, kw_only=True):
     """What a call of uv ended with, and what it printed."""
 
     code: int
@@ -54,8 +53,7 @@ class Place(Protocol):
         """Run uv to its end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
+class Inside(Struct, frozen=True, kw_only=True):
     """A resolution inside an image: where uv runs, the target as its interpreter has it, what to say."""
 
     place: Place

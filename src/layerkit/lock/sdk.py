@@ -10,8 +10,10 @@ into a layer, and the requirement that forced it is named.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.errors import ResolutionError
 from layerkit.lock import SdkDecision
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
 SDK_CORE = ("boto3", "botocore")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
+class Resolution(Struct, frozen=True, kw_only=True):
     """The versions chosen for one target, the decision about the SDK, and what is worth saying."""
 
     candidates: tuple[Candidate, ...]

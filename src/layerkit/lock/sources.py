@@ -10,9 +10,11 @@ the user have given it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.errors import ResolutionError
 from layerkit.fetch import uv_settings
@@ -37,8 +39,7 @@ _PROJECTS_ONLY = frozenset(
 _PLACES = ("index-url", "extra-index-url", "find-links")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltWheel:
+class BuiltWheel(Struct, frozen=True, kw_only=True):
     """A wheel that was built from source, in the store, and what its METADATA says."""
 
     wheel: WheelRef
@@ -48,8 +49,7 @@ class BuiltWheel:
     requires_python: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownSources:
+class KnownSources(Struct, frozen=True, kw_only=True):
     """The packages that are taken from source, and the wheels of theirs that are there."""
 
     names: frozenset[str]

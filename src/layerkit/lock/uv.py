@@ -15,10 +15,11 @@ import json
 import os
 import re
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from layerkit.errors import LayerkitError, NetworkError, ResolutionError
 from layerkit.lock import Source, WheelRef
@@ -53,8 +54,7 @@ _UNBUILT = re.compile(r"hint: Wheels are required for `([A-Za-z0-9._-]+)`")
 _UNKNOWN_USER = "due to a lack of valid authentication credentials"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """A version that uv chose, with the wheels of it that it names, or its source archive.
 
     `source` is set once a wheel has been built of it, which is then the only one.
@@ -67,8 +67,7 @@ class Candidate:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """What uv is asked: requirement lines, and what bounds them.
 
     `overrides` replace a requirement wherever it comes from, `preferences` is an earlier lock

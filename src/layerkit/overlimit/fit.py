@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.archive import Run
 from layerkit.errors import LimitExceededError
@@ -43,8 +45,7 @@ _FILE_SYSTEM = 1.05  # what /tmp holds less than its size
 _PYTHON = 128  # MB that a function needs beside what is unpacked
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
+class Fitted(Struct, frozen=True, kw_only=True):
     """A lock whose packages require the loader where they need it, prepared wheels, and sentences."""
 
     lock: Lock

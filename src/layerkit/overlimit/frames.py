@@ -6,8 +6,9 @@ import hashlib
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.cores import cores
 from layerkit.overlimit.codec import FRAME, compressor
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from layerkit.overlimit.codec import Codec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blob:
+class Blob(Struct, frozen=True, kw_only=True):
     """A file of frames on disk: length and sha256 (hex) of each, and size, sha256 and CRC-32 of all."""
 
     path: Path

@@ -6,16 +6,16 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from msgspec import Struct, ValidationError, convert, to_builtins
+
 from layerkit.archive import Archive, Run
 from layerkit.cores import cores
 from layerkit.overlimit import places
-from layerkit.values import UnfitError, as_json, from_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -41,8 +41,7 @@ print(int(took * 1000), peak)
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class Start(Struct, frozen=True, kw_only=True):
     """How long the loader took here, on how many processors, and its largest memory in bytes."""
 
     milliseconds: int
@@ -66,15 +65,15 @@ def measured(wheels: Collection[PreparedWheel], store: Store) -> str:
     key = hashlib.sha256(said.encode()).hexdigest()
     if path := store.find(_KIND, key, _SUFFIX):
         try:
-            return from_json(Start, json.loads(path.read_bytes())).text()
-        except (OSError, ValueError, UnfitError):
+            return convert(json.loads(path.read_bytes()), Start).text()
+        except (OSError, ValueError, ValidationError):
             store.evict(_KIND, key, _SUFFIX)
     try:
         found = _measure(wheels)
     except OSError as error:
         return f"what unpacking takes could not be measured: {error}"
     with store.publish(_KIND, key, _SUFFIX) as new:
-        new.write_text(json.dumps(as_json(found)))
+        new.write_text(json.dumps(to_builtins(found)))
     return found.text()
 
 

@@ -10,10 +10,11 @@ import hashlib
 import io
 import json
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from layerkit import prepare as preparing
 from layerkit.archive import Archive, Piece, Run, write_run
@@ -31,8 +32,7 @@ _FORMAT = 2
 _BLOCK = 4096  # what a file, a folder or a long link takes in /tmp is rounded up to it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """An open prepared wheel: its members by their names below `site`, and a folder to write in."""
 
     wheel: PreparedWheel
@@ -42,8 +42,7 @@ class Source:
     stack: ExitStack
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Added:
+class Added(Struct, frozen=True, kw_only=True):
     """A new file, below the folder of the modules; `digest` is its sha256."""
 
     name: str
@@ -52,8 +51,7 @@ class Added:
     data: bytes | tuple[Archive, Member]
 
 
-@dataclass(slots=True, kw_only=True)
-class Change:
+class Change(Struct, kw_only=True):
     """What becomes of a wheel: the names that leave their places, the files that come.
 
     `unpacked` is how many bytes of /tmp the files will take that left; `remote` are the frames that no

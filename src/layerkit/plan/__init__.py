@@ -6,9 +6,10 @@ package the one layer of a stack that holds it, and here the stacks are weighed 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct, to_builtins
 
 from layerkit.errors import LayerkitError, LimitExceededError
 from layerkit.plan.closure import closure, rules
@@ -63,8 +64,7 @@ class FromDockerfile(Weighed, Protocol):
         """Return what a user should know of the files."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True, kw_only=True):
     """A package that the roots bring and no layer holds, and why."""
 
     name: str
@@ -72,8 +72,7 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedLayer:
+class PlannedLayer(Struct, frozen=True, kw_only=True):
     """A layer: the roots it was declared with, the packages it holds, its size in bytes.
 
     What the `dockerfile`, a path in the project, left in /opt lies in it too and counts in its size.
@@ -95,8 +94,7 @@ class PlannedLayer:
         return not self.packages and self.dockerfile is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedStack:
+class PlannedStack(Struct, frozen=True, kw_only=True):
     """What meets in one function: the layers that hold anything, in order, and bytes unzipped.
 
     `unzipped` includes `code_bytes`; `slack` is how many bytes more Lambda would take.
@@ -109,8 +107,7 @@ class PlannedStack:
     slack: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The layers and stacks of one target, what stays out, and why each package is there.
 
     `why` maps every package that the roots bring, held or left out, to the shortest chain of
@@ -130,7 +127,7 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON has it: lists for tuples, names as declared."""
-        plain = asdict(self)
+        plain = to_builtins(self)
         return {"target": plain.pop("target_key"), **plain}
 
 

@@ -11,8 +11,10 @@ although botocore, which is left out, asks for it too.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.errors import ConfigError, ResolutionError
 from layerkit.target import SDK_AS_ROOT, SDK_CORE, sdk_set
@@ -31,8 +33,7 @@ Chain = tuple[str, ...]
 Node = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closure:
+class Closure(Struct, frozen=True, kw_only=True):
     """What one layer's roots bring, each package with its shortest chain of names from a root.
 
     `named` are the roots that are needed, in declared order. `needed` goes into a layer (this one
@@ -46,8 +47,7 @@ class Closure:
     wanted: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """A lock prepared for walking: its versions, what brings what, and who stays out of the layers."""
 
     versions: Mapping[str, str]

@@ -7,8 +7,10 @@ locks is there, and gives one frozen `Project`. Nothing here resolves, downloads
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from layerkit.project import existing_locks, project_files
 from layerkit.project.config import Config, EngineRule, SdkRule
@@ -64,8 +66,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Project(Struct, frozen=True, kw_only=True):
     """Everything a project's files say, read once.
 
     `name` and `version` stand in file names; `distribution` is the canonical name of the

@@ -6,8 +6,10 @@ once. What the names in it mean is for `declared_layers`, which knows the projec
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from layerkit import patterns
 from layerkit.errors import ConfigError, UsageError
@@ -66,8 +68,7 @@ REST = "*"
 Placed = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Roots:
+class Roots(Struct, frozen=True, kw_only=True):
     """What a layer is declared to hold.
 
     `requirements` are names or PEP 508; `extras` and `groups` name lists of the project's own;
@@ -89,8 +90,7 @@ class Roots:
         return bool(lists or self.dependencies or self.project or self.dockerfile)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionTable:
+class FunctionTable(Struct, frozen=True, kw_only=True):
     """A function as written; `layers` is None where the key is absent."""
 
     path: str
@@ -101,8 +101,7 @@ class FunctionTable:
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Struct, frozen=True, kw_only=True):
     """[tool.layerkit] as written; None and empty where a key is absent."""
 
     runtimes: tuple[str, ...] | None = None

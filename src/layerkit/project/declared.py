@@ -6,8 +6,9 @@ address is no fault of a project whose layers leave it alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from layerkit.errors import ConfigError
 from layerkit.project.requirement import Requirement, canonical
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Declared", "Entry", "entries_of", "read_entries"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One declared dependency: its canonical name, its place, and how to read it.
 
     `read` returns one requirement, or several where the declaration has several ranges, and
@@ -35,8 +35,7 @@ class Entry:
     direct: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
-class Declared:
+class Declared(Struct, kw_only=True):
     """A project's declarations, with canonical names for extras and groups.
 
     `name` is as the project writes it. `buildable` says that the project's own folder is a

@@ -8,8 +8,9 @@ of each function, or without functions the main dependencies, are what it divide
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from layerkit.project.dockerfile_table import located
 from layerkit.project.faults import nearest

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.project.requirement import resolved
 from layerkit.project.specs import Dockerfile
@@ -22,8 +23,7 @@ KEYS = ("dockerfile", "context", "target", "args")
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DockerfileTable:
+class DockerfileTable(Struct, frozen=True, kw_only=True):
     """The keys as written; `path` is the layer's place in the file."""
 
     path: str

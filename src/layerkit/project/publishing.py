@@ -7,8 +7,9 @@ the module that fills it in.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, field
 
 from layerkit.project.tables import Table
 
@@ -28,8 +29,7 @@ ACCOUNT = re.compile(r"\d{12}")
 ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishTable:
+class PublishTable(Struct, frozen=True, kw_only=True):
     """The table as written; None and empty where a key is absent. `functions` is stack -> function on AWS."""
 
     name: str | None = None

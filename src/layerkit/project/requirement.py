@@ -8,8 +8,10 @@ import of `packaging` and is therefore left to the step that resolves.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.errors import ConfigError
 from layerkit.project.faults import redact
@@ -46,8 +48,7 @@ VCS_FIX = (
 SOURCE_FIX = "layerkit takes wheels and local folders: name a file that ends in .whl, or unpack the archive"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirement:
+class Requirement(Struct, frozen=True, kw_only=True):
     """One thing that the project asks for.
 
     `text` is PEP 508 as uv takes it, without hashes; `name` and `extras` are canonical. `origin`
@@ -67,8 +68,7 @@ class Requirement:
     path: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
+class Pin(Struct, frozen=True, kw_only=True):
     """A version that an existing lock settled on, for the targets on which `marker` holds.
 
     The marker speaks of the environment alone, of no extra or group. Where a lock holds several

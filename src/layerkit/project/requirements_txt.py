@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from layerkit.errors import ConfigError
 from layerkit.project.faults import Faults, nearest, redact
@@ -46,8 +47,7 @@ _VALUED = frozenset(
 )
 
 
-@dataclass(slots=True, kw_only=True)
-class RequirementsFile:
+class RequirementsFile(Struct, kw_only=True):
     """What a requirements file and the files it names ask for.
 
     `index_arguments` are uv's, with absolute paths. `secret` says that variables of the
@@ -73,8 +73,7 @@ def read(
     return reading.result
 
 
-@dataclass(slots=True, kw_only=True)
-class _Reading:
+class _Reading(Struct, kw_only=True):
     """The state of one reading over nested files."""
 
     root: Path

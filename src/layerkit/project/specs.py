@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,16 +32,14 @@ FailOn = Literal["error", "warning", "never"]
 OverLimitMode = Literal["error", "bundle", "nested-zip"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckRules:
+class CheckRules(Struct, frozen=True, kw_only=True):
     """What a check makes of its findings: codes to pass over, and how grave one has to be to fail."""
 
     ignore: frozenset[str] = frozenset()
     fail_on: FailOn = "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dockerfile:
+class Dockerfile(Struct, frozen=True, kw_only=True):
     """A Dockerfile whose /opt becomes part of a layer, or that makes an image; paths are absolute.
 
     `target` is the stage that counts, empty for the last one; `args` are values for its ARG lines.
@@ -52,8 +51,7 @@ class Dockerfile:
     args: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerSpec:
+class LayerSpec(Struct, frozen=True, kw_only=True):
     """A layer as declared: its roots, and whether the project's own wheel lies in it alone.
 
     `wheel-only` is the project's own wheel without what that wheel requires; it stands among the
@@ -70,8 +68,7 @@ class LayerSpec:
     dockerfile: Dockerfile | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionSpec:
+class FunctionSpec(Struct, frozen=True, kw_only=True):
     """A function: its layers in the order Lambda lays them down, and its own code.
 
     `code` is an absolute path of a folder or a file; the patterns are relative to that folder.
@@ -84,16 +81,14 @@ class FunctionSpec:
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
+class Stack(Struct, frozen=True, kw_only=True):
     """Layers that meet in one function, the lowest first."""
 
     name: str
     layers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slimming:
+class Slimming(Struct, frozen=True, kw_only=True):
     """What a project says about leaving things out of wheels, beside the table that layerkit ships.
 
     `switched` turns rows of the table on and off by name; `rows` are its own, (name, patterns); `keep`
@@ -106,8 +101,7 @@ class Slimming:
     keep: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Containers:
+class Containers(Struct, frozen=True, kw_only=True):
     """What is built from source, and in which containers.
 
     `build` are canonical names of packages whose wheels are not taken from the index, `system` the
@@ -124,8 +118,7 @@ class Containers:
     network: str = "bridge"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverLimit:
+class OverLimit(Struct, frozen=True, kw_only=True):
     """What becomes of a stack that is larger than Lambda takes.
 
     `lazy` unpacks a package of the bundle when it is first imported; `remote` is the address, such as

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.errors import AwsError, UsageError
 from layerkit.publish.calls import StoppedError
@@ -24,8 +25,7 @@ _DIGEST = "layerkit-sha256"
 _MODE = "S3ObjectStorageMode"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
+class Bucket(Struct, frozen=True, kw_only=True):
     """Where zips go. The name may have `{region}` and `{account}`; `storage` None leaves it to AWS."""
 
     name: str
@@ -120,8 +120,7 @@ def _upload(zip_: LayerZip, name: str, key: str, place: Place, sent: Callable[[i
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Requests:
+class Requests(Struct, frozen=True):
     """Requests to S3, which botocore itself tries again; their errors in our words."""
 
     place: Place

@@ -7,10 +7,11 @@ made a version, which has to be looked up before it is asked for once more.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import Struct, field
 
 from layerkit.publish.faults import THROTTLED, fault
 from layerkit.publish.pace import Pace
@@ -61,8 +62,7 @@ class RefusedError(Exception):
         self.code, self.error = code, error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calls:
+class Calls(Struct, frozen=True, kw_only=True):
     """How one account and region is asked; `where` stands in its errors."""
 
     where: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.archive import Archive
 from layerkit.errors import UsageError
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 _METADATA = re.compile(r"(.*?)([^/]+\.dist-info)/METADATA")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Held(Struct, frozen=True, kw_only=True):
     """A package in a layer; sizes in bytes. `layers` are the layers of a manifest that hold it."""
 
     name: str
@@ -33,8 +33,7 @@ class Held:
     layers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class Contents(Struct, frozen=True, kw_only=True):
     """All that was read: packages by name, the bytes of files that belong to none, and the sums."""
 
     source: str

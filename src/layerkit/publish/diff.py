@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from layerkit.publish.contents import Contents, Held
@@ -12,8 +13,7 @@ Kind = Literal["added", "removed", "changed", "moved", "resized"]
 _ORDER: tuple[Kind, ...] = ("added", "removed", "changed", "moved", "resized")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class Side(Struct, frozen=True, kw_only=True):
     """A package on one side; sizes in bytes."""
 
     version: str
@@ -22,8 +22,7 @@ class Side:
     layers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """A package that is not the same on both sides; `resized` has one version and other files."""
 
     package: str
@@ -37,8 +36,7 @@ class Change:
         return (self.after.unzipped if self.after else 0) - (self.before.unzipped if self.before else 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Total:
+class Total(Struct, frozen=True, kw_only=True):
     """The sums of one side in bytes; `other` is what belongs to no package."""
 
     source: str
@@ -48,8 +46,7 @@ class Total:
     other: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diff:
+class Diff(Struct, frozen=True, kw_only=True):
     """All that is different."""
 
     before: Total

@@ -6,8 +6,9 @@ Messages of AWS are shown where they say more than we can; keys and tokens never
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.errors import AwsError
 from layerkit.redaction import redact
@@ -57,8 +58,7 @@ _CREDENTIALS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """An error, and what a caller may do about it.
 
     `passing`: another attempt may mend it. `perhaps_done`: the request may have been carried out all the

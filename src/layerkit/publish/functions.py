@@ -7,9 +7,10 @@ among the five. Where they do not fit, or would have to go, nothing is changed a
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.errors import AwsError, LimitExceededError, UsageError
 from layerkit.publish.calls import RefusedError
@@ -31,8 +32,7 @@ _PATIENCE = 300.0  # seconds that an update may take
 LOOK = 1.0  # seconds between two looks at it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stacked:
+class Stacked(Struct, frozen=True, kw_only=True):
     """A layer for a function: its ARN, and the bytes it unzips to. None as ARN: it is yet to be published."""
 
     name: str
@@ -40,8 +40,7 @@ class Stacked:
     unzipped: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
+class Attachment(Struct, frozen=True, kw_only=True):
     """What a function has now and shall have, the lowest layer first; `total` is the sum in bytes."""
 
     function: str

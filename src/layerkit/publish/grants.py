@@ -6,9 +6,10 @@ A statement's name says what it allows, so a version that has it already is left
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.errors import UsageError
 from layerkit.project.publishing import ACCOUNT, ORGANIZATION
@@ -24,8 +25,7 @@ _ACTION = "lambda:GetLayerVersion"
 _CONFLICT = frozenset({"ResourceConflictException"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grants:
+class Grants(Struct, frozen=True, kw_only=True):
     """Whom a version is shared with, beside its own account."""
 
     accounts: tuple[str, ...] = ()

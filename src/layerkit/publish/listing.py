@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.publish.versions import get_version, versions
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from layerkit.publish.places import Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class Listed(Struct, frozen=True, kw_only=True):
     """A published version of one of the project's layers; `size` is the zip's in bytes, `sha256` hex.
 
     `series` is what it has in common with the same layer of other releases. `used_by` are the versions of

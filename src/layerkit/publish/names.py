@@ -7,9 +7,10 @@ packing scripts had it; two architectures may not share a name, so arm64 has its
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.errors import UsageError
 from layerkit.target import facts, limit
@@ -32,8 +33,7 @@ _VERSION = r"\d+(?:-\d+)*(?:-?(?:a|b|rc|post|dev)-?\d+)*"
 _ANY_LAYER = "[a-zA-Z_][a-zA-Z0-9-_]*"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerArn:
+class LayerArn(Struct, frozen=True, kw_only=True):
     """The ARN of a layer, or with `version` of one version of it."""
 
     partition: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from layerkit import __version__
 from layerkit.errors import UsageError
@@ -25,8 +26,7 @@ _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 _CONNECT, _READ = 10, 120  # seconds; a publish answers when Lambda has unpacked the zip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """One account and region: its clients, and how it is asked. `profile` is the one it was reached by."""
 
     account: str
@@ -48,8 +48,7 @@ class Place:
         return f"{self.account} {self.region}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accounts:
+class Accounts(Struct, frozen=True, kw_only=True):
     """What was named to reach AWS by; empty means what botocore finds by itself."""
 
     profiles: Sequence[str] = ()

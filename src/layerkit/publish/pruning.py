@@ -6,8 +6,10 @@ accounts is left alone as well, for nobody can see who uses it there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.publish.grants import policy
 from layerkit.publish.versions import delete_version
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 Fate = Literal["newest", "used", "shared", "to-delete", "deleted"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class Pruned(Struct, frozen=True, kw_only=True):
     """A version and what becomes of it: kept as one of the newest, as used, as shared; or deleted."""
 
     one: Listed

@@ -6,13 +6,14 @@ Nothing depends on it, for a run asks AWS what is there. It is for people, and t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec.structs import replace
 
 from layerkit.errors import ConfigError, StorageError
 from layerkit.layer.manifest import ProjectRef
 from layerkit.output import write_bytes
-from layerkit.values import UnfitError, as_json, from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,8 +27,7 @@ Status = Literal["published", "unchanged", "to-publish", "failed", "not-tried", 
 FunctionStatus = Literal["updated", "unchanged", "to-update", "failed", "not-tried"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRow:
+class LayerRow(Struct, frozen=True, kw_only=True):
     """One layer at one place; sizes in bytes. `through` is how it gets there: direct, or its address in S3.
 
     `arn` and `version` are those of the version that holds the zip, as far as anybody knows. `granted` are
@@ -55,8 +55,7 @@ class LayerRow:
         return self.account, self.region, self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionRow:
+class FunctionRow(Struct, frozen=True, kw_only=True):
     """One function at one place: the layers it has or shall have, the lowest first, and the sum in bytes."""
 
     account: str
@@ -75,8 +74,7 @@ class FunctionRow:
         return self.account, self.region, self.function
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """All that is known of where a project's layers are."""
 
     schema: str = SCHEMA
@@ -107,12 +105,12 @@ def record_path(project: Project) -> Path:
 def read(path: Path) -> Record:
     """Return the record at `path`. Raises StorageError and ConfigError."""
     try:
-        return from_json(Record, json.loads(path.read_bytes()))
+        return convert(json.loads(path.read_bytes()), Record)
     except OSError as error:
         what, fix = f"the record cannot be read: {error.strerror}", "publish first, or name it: --record"
         raise StorageError(what, where=str(path), fix=fix) from error
     except (ValueError, RecursionError) as error:
-        said = str(error) if isinstance(error, UnfitError) else "it is no JSON"
+        said = str(error) if isinstance(error, ValidationError) else "it is no JSON"
         fix = "remove it: publishing writes a new one"
         raise ConfigError(f"this is no record of publishing: {said}", where=str(path), fix=fix) from error
 
@@ -126,4 +124,4 @@ def open_record(path: Path, project: Project) -> Record:
 
 def write(record: Record, path: Path) -> None:
     """Write the record to `path`, whole or not at all. Raises StorageError."""
-    write_bytes(path, json.dumps(as_json(record), indent=2, ensure_ascii=False).encode() + b"\n")
+    write_bytes(path, json.dumps(to_builtins(record), indent=2, ensure_ascii=False).encode() + b"\n")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from layerkit.errors import AwsError, LayerkitError, WheelError
 from layerkit.publish.bucket import check_bucket
@@ -32,8 +34,7 @@ if TYPE_CHECKING:
     from layerkit.publish.wanted import LayerZip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stacks:
+class Stacks(Struct, frozen=True, kw_only=True):
     """What functions need to know of the builds: per target and stack its layers, and the sizes of code.
 
     `layers` is (target, stack) -> the project's names of the layers, the lowest first; `code` is
@@ -44,8 +45,7 @@ class Stacks:
     code: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """What is to be done at every place. `functions` are (stack, function on AWS)."""
 
     zips: tuple[LayerZip, ...]
@@ -137,9 +137,9 @@ class Run:
         """Change a row, and tell."""
         with self._lock:
             if key in self.layers:
-                self.layers[key] = replace(self.layers[key], **changes)  # type: ignore[arg-type]
+                self.layers[key] = replace(self.layers[key], **changes)
             else:
-                self.functions[key] = replace(self.functions[key], **changes)  # type: ignore[arg-type]
+                self.functions[key] = replace(self.functions[key], **changes)
             self._changed(self)
 
     def _look_at(self, place: Place) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from layerkit.build import manifest_path, read_built
 from layerkit.errors import UsageError
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from layerkit.session import Session
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """How the layers of a project are published. `functions` are (stack or None, function on AWS)."""
 
     record: Path

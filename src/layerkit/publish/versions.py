@@ -8,9 +8,10 @@ first, and again whenever an answer was lost, before the zip is sent once more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from layerkit.errors import AwsError, UsageError
 from layerkit.publish.body import Streamed
@@ -32,8 +33,7 @@ _LOOKS = 3  # how often a version is looked for after a lost answer: Lambda may 
 _ATTEMPTS = 5  # how often a publish is asked for whose answers are lost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class Version(Struct, frozen=True, kw_only=True):
     """A version of a layer as AWS has it; `code_sha256` is base64, `size` the zip's bytes."""
 
     arn: str
@@ -47,16 +47,14 @@ class Version:
     location: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class Published(Struct, frozen=True, kw_only=True):
     """A version that holds a zip: made now, or found as the newest."""
 
     version: Version
     new: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(Struct, frozen=True, kw_only=True):
     """What a look at a layer found: its newest version, and whether that holds the zip already."""
 
     newest: Version | None

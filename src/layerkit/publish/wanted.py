@@ -6,8 +6,10 @@ Zips of one content that get one name become one version, for all their runtimes
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from layerkit.errors import UsageError
 from layerkit.project.faults import nearest
@@ -31,8 +33,7 @@ _AND = " AND "
 _SHOWN = 16  # digits of a digest that are enough to find what it is of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerZip:
+class LayerZip(Struct, frozen=True, kw_only=True):
     """A finished zip and what Lambda will be told of it; sizes in bytes.
 
     `name` is the layer's name on Lambda, `layer` the project's own for it. `sha256` is hex,
@@ -53,8 +54,7 @@ class LayerZip:
     targets: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Templates:
+class Templates(Struct, frozen=True, kw_only=True):
     """How layers are named and described; None means the default."""
 
     name: str | None = None

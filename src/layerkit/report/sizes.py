@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from layerkit.report import human
 from layerkit.slim.table import table as slim_table
-from layerkit.values import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ def sizes_json(manifest: Manifest) -> list[dict[str, Any]]:
             "version": package.version,
             "before": _before(package),
             "after": package.unzipped,
-            "effects": as_json(package.effects),
+            "effects": to_builtins(package.effects),
         }
         for layer, package in _packages(manifest)
     ]

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.errors import ConfigError
 from layerkit.patterns import parse
@@ -32,8 +33,7 @@ _SERVICES = Row(name=SERVICES, patterns=(), reason="the project says which servi
 _SDK = ("boto3", "botocore")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """What a project leaves out: rows in the order they are tried, its own first, and what stays.
 
     `keep` is (canonical name of a package, patterns); `services` are the AWS services whose description

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from layerkit.toml import parse
 
 __all__ = ["Kept", "Row", "Table", "table", "text"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """What is left out under one name, and why.
 
     `patterns` are as in .gitignore, against the paths of `slim.seen`; the last that fits decides. A row
@@ -35,8 +35,7 @@ class Row:
     named: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(Struct, frozen=True, kw_only=True):
     """What stays of one package (its canonical name), whatever a row says of it, and why."""
 
     package: str
@@ -45,8 +44,7 @@ class Kept:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(Struct, frozen=True, kw_only=True):
     """All of slim.toml, in its order: the first row that fits a file is the one that is named."""
 
     rows: tuple[Row, ...]

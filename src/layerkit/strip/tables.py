@@ -6,17 +6,18 @@ those of the System V ABI, chapters 4 and 5 (https://refspecs.linuxfoundation.or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from struct import Struct
+import struct
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAGIC = b"\x7fELF\x02\x01"  # 64 bits, little-endian
-HEADER = Struct("<16sHHIQQQIHHHHHH")
-SEGMENT = Struct("<IIQQQQQQ")
-SECTION = Struct("<IIQQQQIIQQ")
+HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+SEGMENT = struct.Struct("<IIQQQQQQ")
+SECTION = struct.Struct("<IIQQQQIIQQ")
 
 _EXECUTABLE, _SHARED = 2, 3  # e_type
 LOAD = 1  # p_type
@@ -96,8 +97,7 @@ class Section(NamedTuple):
         return self.type in (REL, RELA) or bool(self.flags & INFO_LINK)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elf:
+class Elf(Struct, frozen=True, kw_only=True):
     """The tables of one file, all of them inside it; `names` are those of the sections."""
 
     header: Header

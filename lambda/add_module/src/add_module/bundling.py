@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from add_module.choosing import choose_one
 from add_module.failures import NotFoundError
@@ -51,8 +53,7 @@ _SPARE = 2 << 20  # bytes for indexes
 _CODE = 8 << 20  # bytes left for the code of functions, where that can be had
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
+class Bundle(Struct, frozen=True, kw_only=True):
     """The wheels of a layer that fits now. `unpacked` bytes of it go to /tmp, `remote` names frames in S3."""
 
     opened: tuple[Opened, ...]

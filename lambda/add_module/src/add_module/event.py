@@ -13,9 +13,9 @@ from __future__ import annotations
 import platform
 import re
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -31,8 +31,7 @@ _MOST = 50
 _LONGEST = 200
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """What is asked for: requirements as written, the target, and the layer's name if it is given."""
 
     requirements: tuple[str, ...]

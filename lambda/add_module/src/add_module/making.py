@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from add_module.bundling import Bundler
 from add_module.choosing import choose, project_of
@@ -45,8 +47,7 @@ _KEY = re.compile(r"^key:([0-9a-f]{32}) unzipped:")
 _SIZE = re.compile(r"(unzipped|tmp):(\d+)")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Bucket:
+class _Bucket(Struct, frozen=True, kw_only=True):
     """Where zips and frames go that are too large for Lambda itself: LAYER_BUCKET and LAYER_PREFIX."""
 
     name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.archive import Archive
 from layerkit.archive.spool import Spool
@@ -34,8 +35,7 @@ LAYOUT: Layout = "versioned"
 _ALL, _ONE = 0.4, 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Opened:
+class Opened(Struct, frozen=True, kw_only=True):
     """A wheel that is open, and its files as they will lie in the layer."""
 
     package: LockedPackage

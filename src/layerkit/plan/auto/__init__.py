@@ -7,8 +7,9 @@ Pure: what is known is in the case, and the same case gives the same layers ever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from layerkit.plan.auto import exact, search, solver
 from layerkit.plan.auto.blocks import blocks
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Case", "Cost", "Division", "divide"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Division:
+class Division(Struct, frozen=True, kw_only=True):
     """The layers by name with their packages, lowest first, what they cost, and how sure that is.
 
     `proved` says that no other division costs less; `how` is the sentence that tells what was done.

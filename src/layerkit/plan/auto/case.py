@@ -15,8 +15,9 @@ A *block* is packages that are placed as one. Sets of functions are bits of an i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,8 +36,7 @@ class Cost(NamedTuple):
     unsettled: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class Block(Struct, frozen=True, kw_only=True):
     """Packages that stay together: who needs them, and their sizes in bytes."""
 
     packages: tuple[str, ...]
@@ -45,8 +45,7 @@ class Block:
     zipped: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(Struct, frozen=True, kw_only=True):
     """One problem: what each function needs, how many bytes it has room for, and how many layers.
 
     `sizes` are (unzipped, zipped) by package, `before` the layers of the last plan with their packages,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from layerkit.errors import UsageError
 from layerkit.target import limit
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from layerkit.publish.wanted import LayerZip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(Struct, frozen=True, kw_only=True):
     """One layer. `key` names it in the tool: letters, digits, - and _, once per export.
 
     `identifier` is the key as a logical name of CloudFormation: letters and digits, once per export. `path`
@@ -44,8 +44,7 @@ class Reference:
         return self.zip is not None and self.zip.zipped > limit("direct_upload_bytes")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class References:
+class References(Struct, frozen=True, kw_only=True):
     """All layers of an export; `stacks` is name -> keys of its layers, the lowest first."""
 
     project: str
