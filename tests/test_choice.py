@@ -27,6 +27,35 @@ def test_the_largest_files_go_first_and_no_more_than_must() -> None:
     assert not two.over
 
 
+def test_what_a_later_file_makes_superfluous_stays_where_it_is() -> None:
+    files = {"a": [file("lib", 40 * MIB, 4 * MIB), file("other", 20 * MIB, 10 * MIB)]}
+    needs = {"f": need(105 * MIB, "a"), "g": need(140 * MIB, "a")}
+    assert choose(needs, files, 100 * MIB, remote=False).framed == {"a": {"lib", "other"}}
+    one = {"a": [file(f"small-{number}", MIB, 0) for number in range(9)] + [file("lib", 40 * MIB)]}
+    assert choose({"f": need(120 * MIB, "a")}, one, 100 * MIB, remote=False).framed == {"a": {"lib"}}
+
+
+def test_a_file_beside_a_library_is_cheaper_than_a_larger_one_among_many() -> None:
+    crowd = [file(f"p/crowd/{number}.py", 2000, 1900) for number in range(100)]
+    files = {"p": [file("p/core.so", MIB), file("p/data.bin", MIB), file("p/crowd/big.bin", 2 * MIB), *crowd]}
+    assert choose({"f": need(11 * MIB, "p")}, files, 10 * MIB, remote=False).framed == {
+        "p": {"p/core.so", "p/data.bin"}
+    }
+
+
+def test_a_crowded_folder_is_mirrored_last_and_then_gives_what_is_wanting() -> None:
+    crowd = [file(f"p/{number}.txt", 900) for number in range(300)]  # too small to be moved, and linked
+    inside = [file(f"p/inside/{number}", MIB) for number in range(20)]
+    files = {"p": [*crowd, *inside], "q": [file(f"q/{number}", 900_000) for number in range(20)]}
+    most = 100 * MIB
+    few = choose({"f": need(most + MIB, "p", "q")}, files, most, remote=False)
+    assert set(few.framed) == {"q"}
+    many = choose({"f": need(most + 20 * MIB, "p", "q")}, files, most, remote=False)
+    assert len(many.framed["q"]) == 20
+    assert {name.rpartition("/")[0] for name in many.framed["p"]} == {"p/inside"}
+    assert not many.over
+
+
 def test_a_stack_that_fits_has_nothing_in_frames_unless_it_shares_a_package() -> None:
     files = {name: [file(f"lib{name}", 40 * MIB)] for name in "abc"}
     needs = {"large": need(120 * MIB, "a", "b"), "fits": need(60 * MIB, "b", "c")}

@@ -1,10 +1,19 @@
-"""Which files go into frames: as few as make every stack fit, the largest first. Pure."""
+"""Which files go into frames: those that make every stack fit and cost a start the least. Pure.
+
+What a start pays is the bytes that it unpacks, and every file, link and folder that it makes: a file that is
+moved has its folder mirrored, with a link for each of its neighbours (places.mirrored).
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct, field
+
+from layerkit.overlimit import places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +23,8 @@ _ROW = 200
 # A file that compresses worse than this is left as it is: it would be unpacked for nothing.
 _WORTH = 0.9
 _SMALLEST = 1 << 10  # bytes below which a file costs more time than it saves room
+# What takes as long as to unpack so many bytes: to open a file, and to make one, a link or a folder.
+_OPENED, _MADE = 20_000, 100_000
 
 
 class File(NamedTuple):
@@ -29,16 +40,14 @@ class File(NamedTuple):
         return self.size - self.packed - _ROW
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(Struct, frozen=True, kw_only=True):
     """A stack: its packages, and all its bytes unzipped, code and the loader included."""
 
     packages: frozenset[str]
     unzipped: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True):
     """By package, the files that go into frames, and those of them whose frames no layer can hold.
 
     `over` is by how many bytes stacks are too large all the same, by name.
@@ -49,8 +58,7 @@ class Choice:
     over: Mapping[str, int]
 
 
-@dataclass(slots=True)
-class _Stacks:
+class _Stacks(Struct):
     """The stacks that are too large, and by how much yet."""
 
     excess: dict[str, int]
@@ -65,6 +73,54 @@ class _Stacks:
         for name in self.holding[package]:
             self.excess[name] -= size
 
+    def spares(self, package: str, size: int) -> bool:
+        """Say whether the package may take so many bytes more."""
+        return all(self.excess[name] + size <= 0 for name in self.holding[package])
+
+
+class _Package:
+    """A package whose files may be moved: by folder the largest first, and what is mirrored already."""
+
+    def __init__(self, files: Sequence[File]) -> None:
+        """Sort the files."""
+        self.waiting: dict[str, list[File]] = defaultdict(list)
+        self._mirrored: set[str] = set()
+        self._entries: dict[str, set[str]] = defaultdict(set)
+        for file in sorted(files, key=lambda file: (-file.size, file.name)):
+            if _worth(file):
+                self.waiting[_parent(file.name)].append(file)
+            name = file.name
+            while name and name not in self._entries[_parent(name)]:
+                self._entries[_parent(name)].add(name)
+                name = _parent(name)
+        self._always = places.mirrored((file.name for file in files), ())
+
+    def best(self, folder: str) -> tuple[float, int]:
+        """Return the most bytes that are saved for what it costs to move files of a folder, and how many."""
+        files = self.waiting[folder]
+        cost = sum(_MADE * (1 + len(self._entries[one])) for one in self._missing(folder))
+        saved = accumulate(file.saves for file in files)
+        paid = accumulate((file.size + _OPENED for file in files), initial=cost)
+        next(paid)
+        return max(
+            (save / pay, number) for number, (save, pay) in enumerate(zip(saved, paid, strict=True), 1)
+        )
+
+    def move(self, folder: str) -> list[str]:
+        """Have a folder mirrored; return the folders that cost less from now on."""
+        missing = self._missing(folder)
+        self._mirrored.update(missing)
+        below = tuple(f"{one}/" for one in {folder, *missing})
+        return [one for one, files in self.waiting.items() if files and f"{one}/".startswith(below)]
+
+    def _missing(self, folder: str) -> set[str]:
+        """Return the folders that have to be mirrored for a file of this one to move."""
+        wanted = set(self._always) if not self._mirrored else set()
+        while folder:
+            wanted.add(folder)
+            folder = _parent(folder)
+        return wanted - self._mirrored
+
 
 def choose(
     needs: Mapping[str, Need], files: Mapping[str, Sequence[File]], most: int, *, remote: bool
@@ -72,24 +128,21 @@ def choose(
     """Return which files of which packages go into frames so that no stack has more than `most` bytes.
 
     `files` are those of each package that may. With `remote`, frames may also leave the layers. What is
-    left over is not put into frames: fewer bytes to unpack, an earlier start.
+    left over is not put into frames: less to unpack, an earlier start.
     """
     stacks = _Stacks({name: need.unzipped - most for name, need in needs.items()})
     for name, need in needs.items():
         for package in need.packages:
             stacks.holding[package].append(name)
-    framed: dict[str, set[str]] = defaultdict(set)
-    taken: list[tuple[str, File]] = []
-    for package, file in _largest(files):
-        if stacks.wanted(package):
-            framed[package].add(file.name)
-            taken.append((package, file))
-            stacks.save(package, file.saves)
+    taken = _taken(stacks, {name: _Package(found) for name, found in files.items()})
     apart: dict[str, set[str]] = defaultdict(set)
     for package, file in sorted(taken, key=lambda pair: -pair[1].packed) if remote else ():
         if stacks.wanted(package):
             apart[package].add(file.name)
             stacks.save(package, file.packed)
+    framed: dict[str, set[str]] = defaultdict(set)
+    for package, file in taken:
+        framed[package].add(file.name)
     return Choice(
         framed={package: frozenset(names) for package, names in framed.items()},
         remote={package: frozenset(names) for package, names in apart.items()},
@@ -97,9 +150,44 @@ def choose(
     )
 
 
-def _largest(files: Mapping[str, Sequence[File]]) -> Iterator[tuple[str, File]]:
-    """Yield package and file, the largest file first, those that are worth it."""
-    every = [(package, file) for package, found in files.items() for file in found]
-    for package, file in sorted(every, key=lambda pair: (-pair[1].size, pair[0], pair[1].name)):
-        if file.size >= _SMALLEST and file.packed <= file.size * _WORTH and file.saves > 0:
+def _taken(stacks: _Stacks, packages: Mapping[str, _Package]) -> list[tuple[str, File]]:
+    """Return package and file, folder by folder as they save most for what they cost, and none in vain."""
+    taken: list[tuple[str, File]] = []
+    heap = [(-one.best(folder)[0], name, folder) for name, one in packages.items() for folder in one.waiting]
+    heapify(heap)
+    while heap:
+        score, name, folder = heappop(heap)
+        one = packages[name]
+        if not (one.waiting[folder] and stacks.wanted(name)):
+            continue
+        now, count = one.best(folder)
+        if now < -score:  # its best files are gone
+            heappush(heap, (-now, name, folder))
+            continue
+        cheaper = one.move(folder)
+        for file in one.waiting[folder][:count]:
+            if stacks.wanted(name):
+                taken.append((name, file))
+                stacks.save(name, file.saves)
+        del one.waiting[folder][:count]
+        for other in cheaper:
+            if one.waiting[other]:
+                heappush(heap, (-one.best(other)[0], name, other))
+    return list(_needed(stacks, taken))
+
+
+def _needed(stacks: _Stacks, taken: Sequence[tuple[str, File]]) -> Iterator[tuple[str, File]]:
+    """Yield what was taken without what came to be superfluous by what was taken later."""
+    for package, file in sorted(taken, key=lambda pair: (-pair[1].size, pair[0], pair[1].name)):
+        if stacks.spares(package, file.saves):
+            stacks.save(package, -file.saves)
+        else:
             yield package, file
+
+
+def _worth(file: File) -> bool:
+    return file.size >= _SMALLEST and file.packed <= file.size * _WORTH and file.saves > 0
+
+
+def _parent(name: str) -> str:
+    return name.rpartition("/")[0]
