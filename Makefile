@@ -44,7 +44,7 @@ bench: venv-dev ## measure layerkit beside other tools, into benchmarks/RESULTS.
 	@.venv/bin/python benchmarks/bench.py $(BENCH)
 
 e2e: venv-dev ## build, publish and run the functions of lambda/ with real requests (E2E="py312 --runs 5")
-	@PYTHONPATH=tests:lambda/model_api .venv/bin/python benchmarks/end_to_end.py $(E2E)
+	@PYTHONPATH=tests:lambda/model_api:lambda/series/src .venv/bin/python benchmarks/end_to_end.py $(E2E)
 
 deployments: venv-dev layers ## have SAM and Serverless judge and pack the functions of lambda/
 	@.venv/bin/python benchmarks/deployments.py

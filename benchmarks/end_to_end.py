@@ -44,7 +44,8 @@ LAMBDA = ROOT / "lambda"
 FLOWER = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 MODEL, PARQUET = "model_api.handler.handler", "parquet_summary.handler.handler"
 FUNCTIONS = {"model-api": ("model_api", MODEL), "parquet": ("parquet", PARQUET)}
-_DATA = "e2e-data"
+SERIES = "nearest_series.handler.handler"
+_DATA, _LAYERS = "e2e-data", "e2e-layers"
 _PATH = "/api/models/iris_model"
 _EVEN = 1_767_225_600  # 2026-01-01, in seconds: zips keep even ones alone
 # Runs on the layers of the model service: what it writes has the versions that will read it.
@@ -123,7 +124,8 @@ def prepare(runtime: str, folder: Path, cloud: Cloud) -> Place:
     shared = ("--project", str(LAMBDA), "-r", runtime, "-a", here() or "x86_64", "-o", str(out), "-q")
     (built,) = layerkit("build", *(str(LAMBDA), *shared[2:]))["targets"]
     manifest = json.loads(Path(built["manifest"]).read_text())
-    layerkit("publish", *shared, "--region", REGION, "--record", str(folder / "record.json"), "-y")
+    through = ("--region", REGION, "--s3-bucket", _LAYERS, "--record", str(folder / "record.json"), "-y")
+    layerkit("publish", *shared, *through)
     digests = {layer["name"]: layer["zip"]["code_sha256"] for layer in manifest["layers"]}
     check_published(cloud, digests)
     zips = {
@@ -262,6 +264,26 @@ def read(place: Place, cloud: Cloud) -> None:
     expect(true=absent["error_type"] == "NotFoundError", what="an absent object", found=absent)
 
 
+def match(place: Place) -> None:
+    """Ask which series is nearest, and see that what numba compiled says what Python says."""
+    import numpy as np
+    from nearest_series.warping import distance
+
+    chance = np.random.default_rng(11)
+    series = np.sin(np.linspace(0, 6, 60))
+    known = {"same": np.repeat(series, 2), "noise": chance.normal(size=80), "flat": np.zeros(50)}
+    event = {"series": series.tolist(), "known": {name: one.tolist() for name, one in known.items()}}
+    found, refused = place.invoke(
+        place.layers["series"], LAMBDA / "series" / "src", SERIES, [{**event, "window": 70}, {"series": []}]
+    )
+    wanted = {name: distance(series, one, 70) for name, one in known.items()}
+    answer = found["payload"]
+    expect(true=found["status"] == "success" and answer["nearest"] == "same", what="series", found=found)
+    same = np.allclose([answer["distances"][name] for name in wanted], list(wanted.values()))
+    expect(true=same, what="the distances that Python finds", found=answer)
+    expect(true=refused["error_type"] == "ValueError", what="half an event", found=refused)
+
+
 def by_pip(place: Place, stack: str, *, bytecode: bool) -> Path:
     """Return a layer of the same versions as people make it: pip install -t, and a zip of that.
 
@@ -363,10 +385,11 @@ def prove(runtime: str, folder: Path, cloud: Cloud, *, compared: bool) -> Proven
         place = prepare(runtime, folder, cloud)
         variables = serve(place, cloud)
         read(place, cloud)
+        match(place)
         made = by_others(place) if compared else {}
     except WrongError as error:
         raise WrongError(f"{runtime}: {error}") from error
-    print(f"{runtime}: list, metadata, predict, batch, SQS, Parquet: all as expected", flush=True)
+    print(f"{runtime}: list, metadata, predict, batch, SQS, Parquet, series: all as expected", flush=True)
     say(f"{runtime}: {time.monotonic() - began:.0f} s")
     if not compared:
         forget(place.layers.values())
@@ -397,7 +420,8 @@ def main() -> None:
         os.environ.update({"AWS_ENDPOINT_URL": cloud.url, "AWS_DEFAULT_REGION": REGION})
         os.environ.update({"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"})
         where = {"LocationConstraint": REGION}
-        cloud.client("s3").create_bucket(Bucket=_DATA, CreateBucketConfiguration=where)
+        for bucket in (_DATA, _LAYERS):
+            cloud.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
         for service in ("lambda", "sqs"):
             cloud.client(service)  # made here: boto3 makes no two at a time
         with ThreadPoolExecutor(asked.jobs) as pool:

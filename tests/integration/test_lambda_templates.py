@@ -51,10 +51,10 @@ def test_the_files_name_the_zips_that_a_build_writes_and_handlers_that_are_there
 @pytest.mark.parametrize("name", FILES)
 def test_the_files_ask_the_export_for_the_layers_of_each_function(name: str) -> None:
     asked = sorted(_asked((LAMBDA / name).read_text()))
-    assert asked == ["model-api", "parquet"]
+    assert asked == ["model-api", "parquet", "series"]
 
 
 def _asked(text: str) -> Iterator[str]:
     yield from re.findall(r"\$\{file\(layers-serverless\.yml\):functions\.([\w-]+)\}", text)
-    outputs = {"ModelApiStackArns": "model-api", "ParquetStackArns": "parquet"}
+    outputs = {"ModelApiStackArns": "model-api", "ParquetStackArns": "parquet", "SeriesStackArns": "series"}
     yield from (outputs[name] for name in re.findall(r"!GetAtt Layers\.Outputs\.(\w+)", text))
