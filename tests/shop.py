@@ -9,7 +9,7 @@ import jsonschema
 from msgspec.structs import replace
 
 import small
-from layerkit.build import manifest_path
+from layerkit.built import manifest_path
 from layerkit.cli import run
 from layerkit.layer import manifest as manifests
 from layerkit.layer.manifest import TargetRef

@@ -16,11 +16,10 @@ from msgspec.structs import replace
 
 import factory
 from factory import make_wheel
-from layerkit.build import _settings, manifest_path
+from layerkit.build import _settings
 from layerkit.cli import run
 from layerkit.output import alone
 from layerkit.project import FunctionSpec, LayerSpec, OverLimit, Project, Slimming, Stack
-from layerkit.target import target
 from own import own_project, tree_of_bytes
 from projects import project, requirement
 
@@ -131,11 +130,6 @@ def test_every_setting_that_changes_what_is_written_changes_the_digest(field: st
 def test_no_two_of_these_changes_have_one_digest() -> None:
     changed = [_settings(_with(field, value)) for field, values in CHANGES.items() for value in values]
     assert len(set(changed)) == len(changed)
-
-
-def test_the_manifest_lies_beside_its_zips_under_the_name_of_all_three() -> None:
-    path = manifest_path(BASE, target("py39", "arm64"))
-    assert path == HERE / "dist/layers/python3.9-arm64/py39-demo-1.0.json"
 
 
 _PYPROJECT = """

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 import small
 from layerkit import errors, image_facts, report, target
 from layerkit.archive import ArchiveError, Problem
-from layerkit.build import Built
+from layerkit.built import Built
 from layerkit.check import check_plan
 from layerkit.check.findings import CODES, finding
 from layerkit.cli import run

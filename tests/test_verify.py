@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 import small
 from factory import make_wheel
-from layerkit.build import Built
+from layerkit.built import Built
 from layerkit.cli import run
 from layerkit.engines import Use
 from layerkit.verify import _difference, _differences

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from layerkit import lock as locks
-from layerkit.build import held_wheels, read_built
+from layerkit.build.planned import held_wheels
+from layerkit.built import read_built
 from layerkit.errors import UsageError
 from layerkit.lock.decoder import decoder
 from layerkit.lock.sdk import SDK_CORE

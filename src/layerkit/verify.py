@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerkit.archive import Archive
-    from layerkit.build import Built
+    from layerkit.built import Built
     from layerkit.session import Session
     from layerkit.target import Target
 

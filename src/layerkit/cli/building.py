@@ -13,7 +13,7 @@ from layerkit.cli.options import SUMMARY, opened, project_options
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerkit.build import Built
+    from layerkit.built import Built
     from layerkit.session import Session
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from layerkit.build import read_built
+from layerkit.built import read_built
 from layerkit.errors import UsageError
 from layerkit.project.specs import FunctionSpec
 from layerkit.target import parse_arch

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from layerkit.build import manifest_path, read_built
+from layerkit.built import manifest_path, read_built
 from layerkit.errors import UsageError
 from layerkit.layer import manifest as manifests
 from layerkit.project.faults import nearest
