@@ -16,15 +16,26 @@ def file(name: str, size: int, packed: int | None = None) -> File:
     return File(name, size, size // 4 if packed is None else packed)
 
 
-def test_the_largest_files_go_first_and_no_more_than_must() -> None:
+def test_no_more_goes_than_must() -> None:
     files = {"a": [file("big", 40 * MIB), file("small", 2 * MIB)], "b": [file("middle", 20 * MIB)]}
     one = choose({"f": need(110 * MIB, "a", "b")}, files, 100 * MIB, remote=False)
-    assert one.framed == {"a": {"big"}}
+    assert one.framed == {"b": {"middle"}}
     assert not one.remote
     assert not one.over
     two = choose({"f": need(135 * MIB, "a", "b")}, files, 100 * MIB, remote=False)
     assert two.framed == {"a": {"big"}, "b": {"middle"}}
     assert not two.over
+
+
+def test_a_huge_library_stays_where_a_smaller_one_is_enough() -> None:
+    files = {
+        "a": [
+            file("a/huge.so", 400 * MIB),
+            file("a/lib.so", 12 * MIB),
+            *(file(f"a/{n}.py", 9000) for n in range(9)),
+        ]
+    }
+    assert choose({"f": need(105 * MIB, "a")}, files, 100 * MIB, remote=False).framed == {"a": {"a/lib.so"}}
 
 
 def test_what_a_later_file_makes_superfluous_stays_where_it_is() -> None:

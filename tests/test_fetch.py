@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 from msgspec.structs import astuple
+from rich.pretty import pretty_repr
 
 from layerkit import atomic
 from layerkit.errors import LayerkitError, NetworkError, StorageError, WheelError
@@ -453,9 +454,8 @@ def test_credentials_are_found_where_uv_finds_them(
         fetch(refs, store, credentials=credentials)
         if (folder / "asked").exists():
             assert (folder / "asked").read_text() == f"get {server.simple} me\n"
-        assert "s3cr3t" not in repr(
-            (credentials, credentials.settings, list(credentials.candidates(server.simple)))
-        )
+        known = (credentials, credentials.settings, list(credentials.candidates(server.simple)))
+        assert "s3cr3t" not in repr(known) + pretty_repr(known)
         before = len(server.requests)
         fetch([serve(server, wheel(1000, 9), "demo9-1-py3-none-any.whl")], store, credentials=credentials)
         assert len(server.requests) == before + 1  # what was taken once is sent at once

@@ -171,7 +171,8 @@ def test_what_is_not_to_be_had(shop: Shop) -> None:
 
 
 def test_a_record_that_is_none(shop: Shop, tmp_path: Path) -> None:
-    for content in ("{", "{}", "[]"):
+    named = '"project": {"name": "a", "version": "1"}, "layers": [], "functions": []'
+    for content in ("{", "{}", "[]", f"{{{named}}}", f'{{"schema": "layerkit/published/2", {named}}}'):
         (tmp_path / "record.json").write_text(content)
         said = shop.run(
             "export", "--format", "json", "--published", "--record", str(tmp_path / "record.json")

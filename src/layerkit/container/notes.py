@@ -6,7 +6,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, convert, to_builtins
 
 from layerkit.lock import Source, WheelRef
 from layerkit.lock.sources import BuiltWheel
@@ -52,7 +52,7 @@ def find(store: Store, key: str) -> Note | None:
         return None
     try:
         note = convert(json.loads(path.read_text(encoding="utf-8")), Note)
-    except (ValidationError, ValueError):
+    except ValueError:
         return None  # another version's; what is built now takes its place
     return note if store.find("wheels", note.sha256, ".whl", size=note.size) else None
 

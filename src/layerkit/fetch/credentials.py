@@ -36,6 +36,10 @@ class Auth(Struct, frozen=True, kw_only=True):
     password: str
     source: str
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Return what may be shown."""
+        return [("source", self.source)]
+
     def __repr__(self) -> str:
         """Return what may be shown."""
         return f"Auth(source={self.source!r})"

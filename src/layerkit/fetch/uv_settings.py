@@ -43,6 +43,10 @@ class Index(Struct, frozen=True, kw_only=True):
     source: str
     never: bool = False
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Return what may be shown."""
+        return [("url", self.url), ("source", self.source), ("never", self.never)]
+
     def __repr__(self) -> str:
         """Return what may be shown."""
         return f"Index(url={self.url!r}, source={self.source!r}, never={self.never!r})"

@@ -7,7 +7,7 @@ moved has its folder mirrored, with a link for each of its neighbours (places.mi
 from __future__ import annotations
 
 from collections import defaultdict
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from layerkit.overlimit import places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 # What a file costs in its package's index and the central directory, about, in bytes.
 _ROW = 200
@@ -64,9 +64,9 @@ class _Stacks(Struct):
     excess: dict[str, int]
     holding: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def wanted(self, package: str) -> bool:
-        """Say whether a stack that is too large holds the package."""
-        return any(self.excess[name] > 0 for name in self.holding[package])
+    def wanting(self, package: str) -> int:
+        """Return the bytes by which the largest stack that holds the package is too large; 0 if none is."""
+        return max((0, *(self.excess[name] for name in self.holding[package])))
 
     def save(self, package: str, size: int) -> None:
         """Count bytes that the package takes no more, in all its stacks."""
@@ -95,23 +95,26 @@ class _Package:
                 name = _parent(name)
         self._always = places.mirrored((file.name for file in files), ())
 
-    def best(self, folder: str) -> tuple[float, int]:
-        """Return the most bytes that are saved for what it costs to move files of a folder, and how many."""
+    def best(self, folder: str, wanting: int) -> tuple[float, slice]:
+        """Return which files of a folder save most for what they cost, and how much, if so much is wanting.
+
+        What is saved beyond that counts for nothing. The files are those from some size on downwards: from
+        the smallest that is enough by itself, or from the next one.
+        """
         files = self.waiting[folder]
-        cost = sum(_MADE * (1 + len(self._entries[one])) for one in self._missing(folder))
-        saved = accumulate(file.saves for file in files)
-        paid = accumulate((file.size + _OPENED for file in files), initial=cost)
-        next(paid)
+        made = sum(_MADE * (1 + len(self._entries[one])) for one in self._missing(folder))
+        enough = sum(file.saves >= wanting for file in files)
         return max(
-            (save / pay, number) for number, (save, pay) in enumerate(zip(saved, paid, strict=True), 1)
+            (_from(files, first, made, wanting) for first in {max(0, enough - 1), enough} - {len(files)}),
+            key=lambda found: found[0],
         )
 
     def move(self, folder: str) -> list[str]:
-        """Have a folder mirrored; return the folders that cost less from now on."""
+        """Have a folder mirrored; return it, and the folders that cost less from now on."""
         missing = self._missing(folder)
         self._mirrored.update(missing)
-        below = tuple(f"{one}/" for one in {folder, *missing})
-        return [one for one, files in self.waiting.items() if files and f"{one}/".startswith(below)]
+        below = tuple(f"{one}/" for one in missing)
+        return [folder, *(one for one in self.waiting if one != folder and f"{one}/".startswith(below))]
 
     def _missing(self, folder: str) -> set[str]:
         """Return the folders that have to be mirrored for a file of this one to move."""
@@ -137,7 +140,7 @@ def choose(
     taken = _taken(stacks, {name: _Package(found) for name, found in files.items()})
     apart: dict[str, set[str]] = defaultdict(set)
     for package, file in sorted(taken, key=lambda pair: -pair[1].packed) if remote else ():
-        if stacks.wanted(package):
+        if stacks.wanting(package):
             apart[package].add(file.name)
             stacks.save(package, file.packed)
     framed: dict[str, set[str]] = defaultdict(set)
@@ -153,27 +156,41 @@ def choose(
 def _taken(stacks: _Stacks, packages: Mapping[str, _Package]) -> list[tuple[str, File]]:
     """Return package and file, folder by folder as they save most for what they cost, and none in vain."""
     taken: list[tuple[str, File]] = []
-    heap = [(-one.best(folder)[0], name, folder) for name, one in packages.items() for folder in one.waiting]
-    heapify(heap)
+    heap: list[tuple[float, str, str]] = []
+
+    def wait(name: str, folders: Iterable[str]) -> None:
+        for folder in folders:
+            if packages[name].waiting[folder] and (wanting := stacks.wanting(name)):
+                heappush(heap, (-packages[name].best(folder, wanting)[0], name, folder))
+
+    for name, one in packages.items():
+        wait(name, list(one.waiting))
     while heap:
         score, name, folder = heappop(heap)
-        one = packages[name]
-        if not (one.waiting[folder] and stacks.wanted(name)):
+        files, wanting = packages[name].waiting[folder], stacks.wanting(name)
+        if not (files and wanting):
             continue
-        now, count = one.best(folder)
-        if now < -score:  # its best files are gone
+        now, best = packages[name].best(folder, wanting)
+        if now < -score:  # less is wanting by now, or its best files are gone
             heappush(heap, (-now, name, folder))
             continue
-        cheaper = one.move(folder)
-        for file in one.waiting[folder][:count]:
-            if stacks.wanted(name):
+        for file in files[best]:
+            if stacks.wanting(name):
                 taken.append((name, file))
                 stacks.save(name, file.saves)
-        del one.waiting[folder][:count]
-        for other in cheaper:
-            if one.waiting[other]:
-                heappush(heap, (-one.best(other)[0], name, other))
+        del files[best]
+        wait(name, packages[name].move(folder))
     return list(_needed(stacks, taken))
+
+
+def _from(files: Sequence[File], first: int, made: int, wanting: int) -> tuple[float, slice]:
+    """Return how many files from `first` on save most for what they cost, with so much to be made before."""
+    saved = accumulate(file.saves for file in files[first:])
+    paid = accumulate((file.size + _OPENED for file in files[first:]), initial=made)
+    next(paid)
+    shares = (min(save, wanting) / pay for save, pay in zip(saved, paid, strict=True))
+    share, last = max((share, -number) for number, share in enumerate(shares, first))
+    return share, slice(first, 1 - last)
 
 
 def _needed(stacks: _Stacks, taken: Sequence[tuple[str, File]]) -> Iterator[tuple[str, File]]:

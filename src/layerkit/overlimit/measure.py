@@ -11,7 +11,7 @@ from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, convert, to_builtins
 
 from layerkit.archive import Archive, Run
 from layerkit.cores import cores
@@ -66,7 +66,7 @@ def measured(wheels: Collection[PreparedWheel], store: Store) -> str:
     if path := store.find(_KIND, key, _SUFFIX):
         try:
             return convert(json.loads(path.read_bytes()), Start).text()
-        except (OSError, ValueError, ValidationError):
+        except (OSError, ValueError):
             store.evict(_KIND, key, _SUFFIX)
     try:
         found = _measure(wheels)

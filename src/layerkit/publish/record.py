@@ -6,7 +6,7 @@ Nothing depends on it, for a run asks AWS what is there. It is for people, and t
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 from msgspec.structs import replace
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from layerkit.project import Project
 
-SCHEMA = "layerkit/published/1"
+SCHEMA: Final = "layerkit/published/1"
 # `unknown`: the run ended while the request was on its way; the next one looks at what came of it.
 Status = Literal["published", "unchanged", "to-publish", "failed", "not-tried", "unknown"]
 FunctionStatus = Literal["updated", "unchanged", "to-update", "failed", "not-tried"]
@@ -77,10 +77,10 @@ class FunctionRow(Struct, frozen=True, kw_only=True):
 class Record(Struct, frozen=True, kw_only=True):
     """All that is known of where a project's layers are."""
 
-    schema: str = SCHEMA
+    schema: Literal["layerkit/published/1"]
     project: ProjectRef
-    layers: tuple[LayerRow, ...] = ()
-    functions: tuple[FunctionRow, ...] = ()
+    layers: tuple[LayerRow, ...]
+    functions: tuple[FunctionRow, ...]
 
     def merged(self, layers: Iterable[LayerRow], functions: Iterable[FunctionRow]) -> Record:
         """Return the record with newer rows; those of other places, layers and functions stay.
@@ -119,7 +119,8 @@ def open_record(path: Path, project: Project) -> Record:
     """Return the record at `path`, an empty one where there is none."""
     if path.exists():
         return read(path)
-    return Record(project=ProjectRef(name=project.name, version=project.version))
+    named = ProjectRef(name=project.name, version=project.version)
+    return Record(schema=SCHEMA, project=named, layers=(), functions=())
 
 
 def write(record: Record, path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Dict, List, NamedTuple
 
 _LONGEST = 10_000  # points of a series
+_FARTHEST = 1e100  # from 0: the squares of such numbers can still be added up
 _LARGEST = 1_000_000_000  # pairs of points that an event may ask to be compared: a few seconds
 
 
@@ -35,12 +35,17 @@ def asked(event: Any) -> Asked:
         message = "window has to be a whole number, 0 or more"
         raise ValueError(message)
     series = _numbers(event["series"], "series")
-    found = Asked(series, {name: _numbers(one, f"known.{name}") for name, one in known.items()}, window)
-    pairs = sum(len(series) * min(len(one), 2 * window + 1) for one in found.known.values())
+    found = {name: _numbers(one, f"known.{name}") for name, one in known.items()}
+    pairs = sum(_pairs(len(series), len(one), window) for one in found.values())
     if pairs > _LARGEST:
         message = f"{pairs:,} pairs of points are more than {_LARGEST:,}: ask for fewer, or set a window"
         raise ValueError(message)
-    return found
+    return Asked(series, found, min(window, _LONGEST))
+
+
+def _pairs(rows: int, columns: int, window: int) -> int:
+    """Return at most how many pairs of points are compared of two series."""
+    return rows * min(columns, 2 * max(window, abs(rows - columns)) + 1)
 
 
 def _numbers(value: Any, where: str) -> List[float]:  # noqa: UP006
@@ -48,7 +53,7 @@ def _numbers(value: Any, where: str) -> List[float]:  # noqa: UP006
         message = f"{where} has to be a list of 1 to {_LONGEST:,} numbers"
         raise ValueError(message)
     for number, one in enumerate(value):
-        if isinstance(one, bool) or not isinstance(one, (int, float)) or not math.isfinite(one):
-            message = f"{where}[{number}] is no number"
+        if isinstance(one, bool) or not isinstance(one, (int, float)) or not abs(one) <= _FARTHEST:
+            message = f"{where}[{number}] is no number from {-_FARTHEST:g} to {_FARTHEST:g}"
             raise ValueError(message)
     return [float(one) for one in value]
