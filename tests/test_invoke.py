@@ -277,18 +277,19 @@ def wrong(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple
 def test_what_is_asked_wrongly_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    mine = "py{}{}".format(*sys.version_info)  # the one that is sure to be here
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAYERKIT_CACHE", str(tmp_path / "store"))
     (tmp_path / "pyproject.toml").write_text(
-        '[project]\nname = "p"\nversion = "1"\n[tool.layerkit]\nruntimes = ["py312"]\n'
+        f'[project]\nname = "p"\nversion = "1"\n[tool.layerkit]\nruntimes = ["{mine}"]\n'
     )
     layer = zipped(tmp_path / "l.zip", {"python/a.py": ""})
     for arguments, code, what in (
         ([str(layer)], 2, "nothing says which runtime"),
-        ([str(layer), "--function", "api", "-r", "py312"], 2, "has its own layers"),
+        ([str(layer), "--function", "api", "-r", mine], 2, "has its own layers"),
         ([], 3, "nothing was built"),
-        (["-r", "py312", "--code", "absent"], 3, "there is no absent"),
-        (["-r", "py312", "--code", ".", "--env", "="], 2, "not the name of a variable"),
+        (["-r", mine, "--code", "absent"], 3, "there is no absent"),
+        (["-r", mine, "--code", ".", "--env", "="], 2, "not the name of a variable"),
     ):
         found, document = wrong(arguments, capsys)
         assert found == document["exit_code"] == code, document

@@ -132,7 +132,10 @@ def test_packages_were_slimmed_stripped_and_compiled(first: tuple[Path, dict[str
         for effect in package["effects"]
     ]
     rules = {effect["rule"] for effect in effects}
-    assert {"type-stubs", "sources", "strip", "bytecode"} <= rules
+    assert {"type-stubs", "sources", "strip"} <= rules
+    if interpreter("3.12") is None:
+        pytest.skip("there is no Python 3.12 on this machine, and so no bytecode")
+    assert "bytecode" in rules
     assert manifest["preparing"]["interpreter"].startswith("3.12.")
 
 
